@@ -1,0 +1,163 @@
+package domain
+
+import (
+	"fmt"
+	"regexp"
+
+	"github.com/bojanz/currency"
+	"github.com/cockroachdb/apd/v3"
+)
+
+// A Decimal is an exact number whose text keeps its scale: 1.50 is not written
+// as 1.5. At most 24 digits before the point and 12 behind. The zero Decimal is 0.
+// It is comparable with ==, which tells 1.50 from 1.5; Compare does not.
+type Decimal struct{ text string }
+
+var decimalForm = regexp.MustCompile(`^-?(0|[1-9][0-9]{0,23})(\.[0-9]{1,12})?$`)
+
+// exact never rounds within the digits that Decimal allows; what would is refused by parse.
+var exact = apd.BaseContext.WithPrecision(80)
+
+// ParseDecimal reads plain decimal notation: no exponent, no plus sign, no
+// leading zeros, no negative zero.
+func ParseDecimal(text string) (Decimal, error) {
+	if !decimalForm.MatchString(text) {
+		return Decimal{}, fmt.Errorf("%.40q is not a decimal number such as \"1234.50\" (at most 24 digits before the point, 12 behind)", text)
+	}
+	d, _, err := apd.NewFromString(text)
+	if err != nil || d.Negative && d.IsZero() {
+		return Decimal{}, fmt.Errorf("%.40q is not a decimal number", text)
+	}
+	return Decimal{text}, nil
+}
+
+// MustDecimal is ParseDecimal for constants.
+func MustDecimal(text string) Decimal {
+	d, err := ParseDecimal(text)
+	if err != nil {
+		panic(err)
+	}
+	return d
+}
+
+func (d Decimal) number() *apd.Decimal {
+	n, _, err := apd.NewFromString(d.String())
+	if err != nil {
+		panic(err) // the constructors let nothing else in
+	}
+	return n
+}
+
+func decimal(n *apd.Decimal) Decimal {
+	if n.IsZero() {
+		n.Negative = false
+	}
+	return Decimal{n.Text('f')}
+}
+
+// String writes d with its scale.
+func (d Decimal) String() string {
+	if d.text == "" {
+		return "0"
+	}
+	return d.text
+}
+
+// Scale is the number of digits behind the point.
+func (d Decimal) Scale() int { return int(-d.number().Exponent) }
+
+// Sign is -1, 0 or 1.
+func (d Decimal) Sign() int { return d.number().Sign() }
+
+// Compare orders by value.
+func (d Decimal) Compare(e Decimal) int { return d.number().Cmp(e.number()) }
+
+// Add is d + e, at the larger scale of both. Sums of amounts far beyond what
+// ParseDecimal takes stay exact.
+func (d Decimal) Add(e Decimal) Decimal {
+	var sum apd.Decimal
+	if _, err := exact.Add(&sum, d.number(), e.number()); err != nil {
+		panic(err)
+	}
+	return decimal(&sum)
+}
+
+// Neg is -d.
+func (d Decimal) Neg() Decimal {
+	n := d.number()
+	return decimal(n.Neg(n))
+}
+
+// Sub is d - e.
+func (d Decimal) Sub(e Decimal) Decimal { return d.Add(e.Neg()) }
+
+// Fits reports whether d is exact at scale.
+func (d Decimal) Fits(scale int) bool {
+	_, ok := d.at(scale)
+	return ok
+}
+
+// At writes d at scale, padded with zeros. It is an error to lose digits.
+func (d Decimal) At(scale int) (Decimal, error) {
+	at, ok := d.at(scale)
+	if !ok {
+		return Decimal{}, fmt.Errorf("%s has more than %d decimal places", d, scale)
+	}
+	return at, nil
+}
+
+func (d Decimal) at(scale int) (Decimal, bool) {
+	var q apd.Decimal
+	cond, err := exact.Quantize(&q, d.number(), int32(-scale))
+	if err != nil || cond.Inexact() {
+		return Decimal{}, false
+	}
+	return decimal(&q), true
+}
+
+// MarshalText writes d with its scale; JSON carries it as a string, never a number.
+func (d Decimal) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText reads what ParseDecimal takes.
+func (d *Decimal) UnmarshalText(text []byte) (err error) {
+	*d, err = ParseDecimal(string(text))
+	return err
+}
+
+// A Currency is an ISO 4217 code. The zero Currency means none.
+type Currency string
+
+// Valid reports whether c is a code of ISO 4217.
+func (c Currency) Valid() bool { return currency.IsValid(string(c)) }
+
+// Digits is the scale of the currency's minor unit.
+func (c Currency) Digits() int {
+	digits, _ := currency.GetDigits(string(c))
+	return int(digits)
+}
+
+// Money is an exact amount in a currency.
+type Money struct {
+	Amount   Decimal  `json:"amount"`
+	Currency Currency `json:"currency"`
+}
+
+// NewMoney is Money for constants.
+func NewMoney(amount string, c Currency) Money { return Money{MustDecimal(amount), c} }
+
+// Check refuses an unknown currency and more decimal places than scale.
+// field is the JSON pointer that the refusal names.
+func (m Money) Check(field string, scale int) error {
+	if !m.Currency.Valid() {
+		return Refuse("currency-unknown", field+"/currency", "%.10q is not an ISO 4217 currency code", string(m.Currency))
+	}
+	if !m.Amount.Fits(scale) {
+		return Refuse("scale-exceeded", field+"/amount", "the amount has more than %d decimal places", scale)
+	}
+	return nil
+}
+
+// IsZero reports whether no money was given at all; an amount of 0 EUR is given.
+func (m Money) IsZero() bool { return m == Money{} }
+
+func (m Money) String() string { return m.Amount.String() + " " + string(m.Currency) }

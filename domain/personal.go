@@ -1,0 +1,144 @@
+package domain
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+)
+
+// A Purpose says why personal data is held. Each subject has one key per
+// purpose, so contact data can be erased while payroll evidence stays.
+type Purpose interface{ Purpose() string }
+
+// The purposes of domain.md 2.6. They are types, so that a value sealed under
+// the wrong one does not compile.
+type (
+	identityPurpose  struct{}
+	contactPurpose   struct{}
+	bankPurpose      struct{}
+	payrollPurpose   struct{}
+	healthPurpose    struct{}
+	notePurpose      struct{}
+	applicantPurpose struct{}
+)
+
+// Purpose returns the stored name.
+func (identityPurpose) Purpose() string { return "identity" }
+
+// Purpose returns the stored name.
+func (contactPurpose) Purpose() string { return "contact" }
+
+// Purpose returns the stored name.
+func (bankPurpose) Purpose() string { return "bank" }
+
+// Purpose returns the stored name.
+func (payrollPurpose) Purpose() string { return "payroll" }
+
+// Purpose returns the stored name.
+func (healthPurpose) Purpose() string { return "health" }
+
+// Purpose returns the stored name.
+func (notePurpose) Purpose() string { return "note" }
+
+// Purpose returns the stored name.
+func (applicantPurpose) Purpose() string { return "applicant" }
+
+// One alias per purpose: domain.Identity[Name] is a name that is sealed under
+// its subject's identity key.
+type (
+	Identity[T any]  = Personal[identityPurpose, T]
+	Contact[T any]   = Personal[contactPurpose, T]
+	Bank[T any]      = Personal[bankPurpose, T]
+	Payroll[T any]   = Personal[payrollPurpose, T]
+	Health[T any]    = Personal[healthPurpose, T]
+	Note[T any]      = Personal[notePurpose, T]
+	Applicant[T any] = Personal[applicantPurpose, T]
+)
+
+// Personal is a value about a person. In stored bytes it is sealed; the domain
+// sees it in clear, or erased, or (by readers without keys) still sealed.
+type Personal[P Purpose, T any] struct {
+	Subject uuid.UUID
+	Value   T // zero unless clear
+	hidden  hidden
+}
+
+type hidden uint8
+
+const (
+	open hidden = iota
+	erased
+	sealed
+)
+
+// Of makes the personal value of a subject: domain.Of[domain.Payroll[Money]]
+// would not infer, so the purpose comes from the assignment's type.
+func (p Personal[P, T]) Of(subject uuid.UUID, value T) *Personal[P, T] {
+	return &Personal[P, T]{Subject: subject, Value: value}
+}
+
+// Clear reports whether Value may be used.
+func (p Personal[P, T]) Clear() bool { return p.hidden == open }
+
+// Erased reports whether the key of the value was destroyed.
+func (p Personal[P, T]) Erased() bool { return p.hidden == erased }
+
+// marker is the form between the domain and the sealing; golden in eventstore/seal.
+type marker struct {
+	Personal *markedValue `json:"$personal,omitempty"`
+	Sealed   *markedValue `json:"$sealed,omitempty"`
+}
+
+type markedValue struct {
+	Subject uuid.UUID       `json:"subject"`
+	Purpose string          `json:"purpose"`
+	Value   json.RawMessage `json:"value,omitempty"`
+	Erased  bool            `json:"erased,omitempty"`
+}
+
+// MarshalJSON writes the marker that eventstore/seal turns into ciphertext.
+// Only a clear value can be written again.
+func (p Personal[P, T]) MarshalJSON() ([]byte, error) {
+	var purpose P
+	if p.hidden != open {
+		return nil, errors.New("a personal value that is erased or sealed cannot be written")
+	}
+	value, err := json.Marshal(p.Value)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(marker{Personal: &markedValue{Subject: p.Subject, Purpose: purpose.Purpose(), Value: value}})
+}
+
+// UnmarshalJSON reads an opened, an erased or a still sealed value.
+func (p *Personal[P, T]) UnmarshalJSON(data []byte) error {
+	var m marker
+	if err := json.Unmarshal(data, &m); err != nil {
+		return err
+	}
+	var purpose P
+	switch {
+	case m.Sealed != nil && m.Personal == nil:
+		*p = Personal[P, T]{Subject: m.Sealed.Subject, hidden: sealed}
+		return purposeIs(purpose, m.Sealed)
+	case m.Personal == nil:
+		return errors.New("a personal value is neither marked nor sealed")
+	case m.Personal.Erased:
+		*p = Personal[P, T]{Subject: m.Personal.Subject, hidden: erased}
+		return purposeIs(purpose, m.Personal)
+	}
+	*p = Personal[P, T]{Subject: m.Personal.Subject}
+	if err := json.Unmarshal(m.Personal.Value, &p.Value); err != nil {
+		return err
+	}
+	return purposeIs(purpose, m.Personal)
+}
+
+func purposeIs(want Purpose, got *markedValue) error {
+	if got.Purpose != want.Purpose() {
+		return fmt.Errorf("a personal value is marked %q where %q belongs", got.Purpose, want.Purpose())
+	}
+	return nil
+}
