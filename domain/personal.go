@@ -73,8 +73,8 @@ const (
 	sealed
 )
 
-// Of makes the personal value of a subject: domain.Of[domain.Payroll[Money]]
-// would not infer, so the purpose comes from the assignment's type.
+// Of makes the personal value of a subject. It is a method, so that the purpose
+// comes with the type: domain.Payroll[Money]{}.Of(subject, pay).
 func (p Personal[P, T]) Of(subject uuid.UUID, value T) *Personal[P, T] {
 	return &Personal[P, T]{Subject: subject, Value: value}
 }
@@ -84,6 +84,35 @@ func (p Personal[P, T]) Clear() bool { return p.hidden == open }
 
 // Erased reports whether the key of the value was destroyed.
 func (p Personal[P, T]) Erased() bool { return p.hidden == erased }
+
+// SealedUnder is the stored name of the purpose.
+func (Personal[P, T]) SealedUnder() string {
+	var purpose P
+	return purpose.Purpose()
+}
+
+// Reference points to the value where it is stored: under path, a JSON pointer,
+// in the data of event. It needs no key. No value has no reference.
+func (p *Personal[P, T]) Reference(event uuid.UUID, path string) *Reference {
+	if p == nil {
+		return nil
+	}
+	return &Reference{Place{Subject: p.Subject, Purpose: p.SealedUnder(), Path: path, EventID: event}}
+}
+
+// A Reference stands for a personal value wherever the value itself may not.
+type Reference struct {
+	Personal Place `json:"personal"`
+}
+
+// A Place is where one personal value is stored. Without the event, an old
+// value and a new one could not be told apart.
+type Place struct {
+	Subject uuid.UUID `json:"subject"`
+	Purpose string    `json:"purpose"`
+	Path    string    `json:"path"`
+	EventID uuid.UUID `json:"event_id"`
+}
 
 // marker is the form between the domain and the sealing; golden in eventstore/seal.
 type marker struct {

@@ -1,0 +1,503 @@
+package employee
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"daybook.example/domain"
+)
+
+// An Assertion is a recorded event of one employee. RecordedAt may be zero and
+// Revision may be any number that grows in the order of recording: the order of
+// a slice of assertions is what counts.
+type Assertion = domain.Recorded[Event]
+
+// An Attribute is one thing that is so or otherwise on any given day.
+type Attribute string
+
+// The attributes. The first five belong to a spell of employment and end with
+// it, as do secondary positions; all others belong to the person and do not: a
+// former employee keeps name, address and the account for the last pay.
+const (
+	AttrEmployment   Attribute = "employment" // also says that a spell has ended, until the next
+	AttrLegalEntity  Attribute = "legal_entity"
+	AttrPosition     Attribute = "position" // the primary one
+	AttrManager      Attribute = "manager"
+	AttrCompensation Attribute = "compensation"
+	AttrFTE          Attribute = "fte" // with weekly hours and schedule, where known
+
+	AttrLegalName     Attribute = "legal_name"
+	AttrPreferredName Attribute = "preferred_name"
+	AttrBirthDate     Attribute = "birth_date"
+	AttrNationalID    Attribute = "national_id"
+	AttrNationality   Attribute = "nationality"
+	AttrWorkEmail     Attribute = "work_email"
+	AttrPrivateEmail  Attribute = "private_email"
+	AttrPhone         Attribute = "phone"
+	AttrHomeAddress   Attribute = "home_address"
+	AttrBank          Attribute = "bank"
+)
+
+const secondaryPrefix = "secondary_position:"
+
+// SecondaryPosition is the attribute of one secondary position: there may be
+// any number of them at a time.
+func SecondaryPosition(position uuid.UUID) Attribute {
+	return Attribute(secondaryPrefix + position.String())
+}
+
+// OfSpell reports whether the attribute ends with the spell of employment.
+func (a Attribute) OfSpell() bool {
+	switch a {
+	case AttrEmployment, AttrLegalEntity, AttrPosition, AttrManager, AttrCompensation, AttrFTE:
+		return true
+	}
+	return strings.HasPrefix(string(a), secondaryPrefix)
+}
+
+// A Cause is by which of the three verbs of change a belief came to be.
+type Cause string
+
+// The causes.
+const (
+	Changed   Cause = "changed"
+	Corrected Cause = "corrected"
+	Rescinded Cause = "rescinded"
+)
+
+// CauseOf is the verb of an event: what a rectangle opened by it is labelled with.
+func CauseOf(event Event) Cause {
+	switch event.(type) {
+	case FactCorrected:
+		return Corrected
+	case FactRescinded:
+		return Rescinded
+	}
+	return Changed
+}
+
+// A Fact is what is believed of one attribute from one day to another.
+//
+// Value is ready for encoding/json and holds nothing personal: the member names
+// are those of the stored events, and each personal part is a
+// *domain.Reference, whose path is a JSON pointer into the data of the event it
+// names. A correction's parts lie under /replacement/data. Attributes of one
+// personal value are the reference itself.
+type Fact struct {
+	Attribute Attribute
+	Value     any
+	From      domain.Date
+	To        domain.Date // exclusive; zero: until further notice
+	EventID   uuid.UUID   // the event by which it is believed: the head of a chain of corrections
+	Cause     Cause       // Changed, or Corrected where that event is a correction
+}
+
+// Holds reports whether the fact is so on a day.
+func (f Fact) Holds(day domain.Date) bool {
+	return !day.Before(f.From) && (f.To.IsZero() || day.Before(f.To))
+}
+
+// Employment is the value of AttrEmployment. LastDay and what comes after it
+// are known from the moment an end is recorded.
+type Employment struct {
+	EmployeeNo            string         `json:"employee_no"`
+	EmploymentType        EmploymentType `json:"employment_type"`
+	HireDate              domain.Date    `json:"hire_date"`
+	ContinuousServiceDate domain.Date    `json:"continuous_service_date"`
+	ContractEnd           domain.Date    `json:"contract_end,omitzero"`
+	ProbationEnd          domain.Date    `json:"probation_end,omitzero"`
+	ApplicationID         uuid.UUID      `json:"application_id,omitzero"`
+	Status                Status         `json:"status"`
+	Ending
+}
+
+// An Ending is how a spell ends.
+type Ending struct {
+	LastDay           domain.Date `json:"last_day,omitzero"`
+	Ground            Ground      `json:"ground,omitempty"`
+	Scheme            string      `json:"scheme,omitempty"`
+	EligibleForRehire *bool       `json:"eligible_for_rehire,omitempty"`
+	after             Status
+}
+
+// A Status is where somebody stands on a day.
+type Status string
+
+// The statuses. Before the first spell there is none.
+const (
+	Active     Status = "active"
+	Terminated Status = "terminated"
+	Retired    Status = "retired"
+)
+
+// LegalEntity is the value of AttrLegalEntity.
+type LegalEntity struct {
+	LegalEntityID uuid.UUID `json:"legal_entity_id"`
+}
+
+// Manager is the value of AttrManager.
+type Manager struct {
+	ManagerEmployeeID uuid.UUID `json:"manager_employee_id"`
+}
+
+// Compensation is the value of AttrCompensation.
+type Compensation struct {
+	PayBasis     PayBasis          `json:"pay_basis"`
+	Amount       *domain.Reference `json:"amount"`
+	PayFrequency PayFrequency      `json:"pay_frequency"`
+	Components   *domain.Reference `json:"components,omitempty"`
+	ChangeReason string            `json:"change_reason"`
+}
+
+// BankAccount is the value of AttrBank.
+type BankAccount struct {
+	IBAN   *domain.Reference `json:"iban"`
+	BIC    *domain.Reference `json:"bic,omitempty"`
+	Holder *domain.Reference `json:"holder"`
+}
+
+// Timeline folds the assertions of one employee, in the order of their
+// recording, into what is believed after the last of them: the facts by
+// attribute and day. It is total: whatever it is given, no two facts of one
+// attribute share a day. decide refuses what would leave a gap or a stray fact;
+// the projections and the tests fold with this function too.
+//
+//   - What a rescission names is dropped, and its corrections with it.
+//   - The last recorded live correction takes the place of what it corrects, at
+//     its own place in the order of recording.
+//   - An assertion holds from its effective date until the next of its
+//     attribute; of two on one day the later recorded one wins.
+//   - The end of a spell cuts what belongs to the spell.
+func Timeline(assertions []Assertion) []Fact { return fold(assertions).facts }
+
+// folded is a timeline with what decisions need beside the facts.
+type folded struct {
+	spells []spell
+	facts  []Fact
+	broken *violation // the earliest
+}
+
+// A spell is one time of employment; the last day is its last, zero while open.
+type spell struct {
+	hire    belief
+	from    domain.Date
+	lastDay domain.Date
+	terms   Terms
+	ending  Ending
+	end     belief // its event is nil while open
+}
+
+func (s spell) holds(day domain.Date) bool {
+	return !day.Before(s.from) && (s.lastDay.IsZero() || !day.After(s.lastDay))
+}
+
+// until is the first day after the spell.
+func (s spell) until() domain.Date {
+	if s.lastDay.IsZero() {
+		return domain.Date{}
+	}
+	return s.lastDay.AddDays(1)
+}
+
+// A violation is a rule that a timeline breaks, and the first day of it.
+type violation struct {
+	code string
+	day  domain.Date
+	rule string
+}
+
+func fold(assertions []Assertion) folded {
+	var f folded
+	believed := beliefs(assertions)
+	f.spell(believed)
+	if len(f.spells) == 0 {
+		return f
+	}
+	f.employment()
+	for attribute, said := range byAttribute(believed) {
+		if attribute.OfSpell() {
+			f.cut(attribute, said)
+		} else {
+			f.carry(attribute, said)
+		}
+	}
+	f.requirePosition()
+	slices.SortFunc(f.facts, func(a, b Fact) int {
+		return cmp.Or(cmp.Compare(a.Attribute, b.Attribute), a.From.Compare(b.From))
+	})
+	return f
+}
+
+// spell reads the spells from the begins and ends, which must alternate.
+func (f *folded) spell(believed []belief) {
+	open := false
+	for _, b := range believed {
+		if hire, ok := b.event.(beginning); ok {
+			terms, first := hire.begins()
+			switch {
+			case open:
+				f.violate("spell-overlap", terms.HireDate, "an earlier spell of employment is not over")
+				continue
+			case first != (len(f.spells) == 0):
+				f.violate("effective-before-hire", terms.HireDate, "the first spell begins with the hire")
+			}
+			f.spells = append(f.spells, spell{hire: b, from: terms.HireDate, terms: terms})
+			open = true
+		}
+		if end, ok := b.event.(end); ok {
+			ending := end.ends()
+			switch {
+			case open:
+				last := &f.spells[len(f.spells)-1]
+				last.lastDay, last.ending, last.end = ending.LastDay, ending, b
+				open = false
+			case len(f.spells) == 0:
+				f.violate("last-day-before-hire", ending.LastDay, "the last day lies before the hire")
+			default:
+				f.violate("already-ended", ending.LastDay, "the employment has ended already")
+			}
+		}
+	}
+}
+
+// employment states the spells, and what is said of the time after each.
+func (f *folded) employment() {
+	for i, s := range f.spells {
+		value := Employment{
+			s.terms.EmployeeNo, s.terms.EmploymentType, s.terms.HireDate, s.terms.ContinuousServiceDate,
+			s.terms.ContractEnd, s.terms.ProbationEnd, s.terms.ApplicationID, Active, s.ending,
+		}
+		f.add(AttrEmployment, asserted{s.from, value, s.hire}, s.until())
+		if s.lastDay.IsZero() {
+			continue
+		}
+		value.Status = s.ending.after
+		var next domain.Date
+		if i+1 < len(f.spells) {
+			next = f.spells[i+1].from
+		}
+		f.add(AttrEmployment, asserted{s.until(), value, s.end}, next)
+	}
+}
+
+// cut lets each assertion hold until the next one in its spell, or the spell's end.
+func (f *folded) cut(attribute Attribute, said []asserted) {
+	for i, a := range said {
+		at := slices.IndexFunc(f.spells, func(s spell) bool { return s.holds(a.from) })
+		if at < 0 {
+			f.stray(a.from)
+			continue
+		}
+		until := f.spells[at].until()
+		if i+1 < len(said) && f.spells[at].holds(said[i+1].from) {
+			until = said[i+1].from
+		}
+		f.add(attribute, a, until)
+	}
+}
+
+// carry lets each assertion hold until the next one.
+func (f *folded) carry(attribute Attribute, said []asserted) {
+	for i, a := range said {
+		if a.from.Before(f.spells[0].from) {
+			f.stray(a.from)
+		}
+		var until domain.Date
+		if i+1 < len(said) {
+			until = said[i+1].from
+		}
+		f.add(attribute, a, until)
+	}
+}
+
+func (f *folded) add(attribute Attribute, a asserted, until domain.Date) {
+	if a.from == until {
+		return // another one on the same day took its place
+	}
+	f.facts = append(f.facts, Fact{attribute, a.value, a.from, until, a.by.ID, CauseOf(a.by.recorded)})
+}
+
+func (f *folded) stray(day domain.Date) {
+	if day.Before(f.spells[0].from) {
+		f.violate("effective-before-hire", day, "nothing can be said of the time before the hire")
+	} else {
+		f.violate("outside-spell", day, "the employment does not last on that day")
+	}
+}
+
+// requirePosition is SAP's time constraint 1: exactly one on every day. The
+// fold gives at most one without a gap, so only its beginning can be missing.
+func (f *folded) requirePosition() {
+	for _, s := range f.spells {
+		starts := func(fact Fact) bool { return fact.Attribute == AttrPosition && fact.From == s.from }
+		if !slices.ContainsFunc(f.facts, starts) {
+			f.violate("primary-position-missing", s.from, "a spell needs a primary position from its first day on")
+		}
+	}
+}
+
+func (f *folded) violate(code string, day domain.Date, rule string) {
+	if f.broken == nil || day.Before(f.broken.day) {
+		f.broken = &violation{code, day, rule}
+	}
+}
+
+// asserted is one value of one attribute.
+type asserted struct {
+	from  domain.Date
+	value any
+	by    belief
+}
+
+func byAttribute(believed []belief) map[Attribute][]asserted {
+	said := map[Attribute][]asserted{}
+	for _, b := range believed {
+		for attribute, value := range b.event.states(b.origin()) {
+			said[attribute] = append(said[attribute], asserted{b.event.day(), value, b})
+		}
+	}
+	return said
+}
+
+// beliefs are the live statements, each as the head of its chain says it, by
+// day and then by the order of recording; what ends a spell comes last on its day.
+func beliefs(assertions []Assertion) []belief {
+	c := chainsOf(assertions)
+	var all []belief
+	for i, a := range assertions {
+		if _, ok := a.Event.(statement); ok && c.live(i) {
+			all = append(all, c.belief(i))
+		}
+	}
+	slices.SortStableFunc(all, func(a, b belief) int {
+		_, aEnds := a.event.(end)
+		_, bEnds := b.event.(end)
+		return cmp.Or(a.event.day().Compare(b.event.day()), compareBool(aEnds, bEnds), cmp.Compare(a.order, b.order))
+	})
+	return all
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}
+
+// A belief is a statement as it stands after all corrections.
+type belief struct {
+	domain.Recording           // of the head
+	root             uuid.UUID // the event that first made the statement
+	order            int       // of the head
+	event            statement // what the head says
+	recorded         Event     // the head itself
+}
+
+func (b belief) origin() origin {
+	if _, ok := b.recorded.(FactCorrected); ok {
+		return origin{b.ID, "/replacement/data"}
+	}
+	return origin{b.ID, ""}
+}
+
+// ofSpell reports whether the statement stands and falls with its spell.
+func (b belief) ofSpell() bool {
+	if _, ok := b.event.(end); ok {
+		return true
+	}
+	for attribute := range maps.Keys(b.event.states(b.origin())) {
+		if attribute.OfSpell() {
+			return true
+		}
+	}
+	return false
+}
+
+// chains tell how corrections and rescissions hang together.
+type chains struct {
+	assertions []Assertion
+	at         map[uuid.UUID]int
+	rescinded  map[uuid.UUID]bool
+	corrected  map[uuid.UUID][]int // the corrections of an event, in order
+}
+
+func chainsOf(assertions []Assertion) chains {
+	c := chains{assertions, make(map[uuid.UUID]int, len(assertions)), map[uuid.UUID]bool{}, map[uuid.UUID][]int{}}
+	for i, a := range assertions {
+		c.at[a.ID] = i
+		switch e := a.Event.(type) {
+		case FactCorrected:
+			c.corrected[e.CorrectsEventID] = append(c.corrected[e.CorrectsEventID], i)
+		case FactRescinded:
+			c.rescinded[e.RescindsEventID] = true
+		}
+	}
+	return c
+}
+
+// below is the event that a correction names: always an earlier one.
+func (c chains) below(i int) (target int, isCorrection bool) {
+	e, ok := c.assertions[i].Event.(FactCorrected)
+	if !ok {
+		return 0, false
+	}
+	target, known := c.at[e.CorrectsEventID]
+	if !known || target >= i {
+		return -1, true
+	}
+	return target, true
+}
+
+// live reports whether neither the event nor any link below it is rescinded.
+func (c chains) live(i int) bool {
+	for i >= 0 && !c.rescinded[c.assertions[i].ID] {
+		target, isCorrection := c.below(i)
+		if !isCorrection {
+			return true
+		}
+		i = target
+	}
+	return false
+}
+
+// root is the event at the bottom of the chain of a live one.
+func (c chains) root(i int) int {
+	for {
+		target, isCorrection := c.below(i)
+		if !isCorrection {
+			return i
+		}
+		i = target
+	}
+}
+
+// head is the event that speaks for a live one: of its live corrections the
+// last recorded, of that again, and so on.
+func (c chains) head(i int) int {
+	for _, by := range slices.Backward(c.corrected[c.assertions[i].ID]) {
+		if by > i && !c.rescinded[c.assertions[by].ID] {
+			return c.head(by)
+		}
+	}
+	return i
+}
+
+// belief is what is believed of a live event.
+func (c chains) belief(i int) belief {
+	head := c.assertions[c.head(i)]
+	b := belief{Recording: head.Recording, root: c.assertions[c.root(i)].ID, order: c.head(i), recorded: head.Event}
+	switch e := head.Event.(type) {
+	case FactCorrected:
+		b.event, _ = e.Replacement.Event.(statement)
+	case statement:
+		b.event = e
+	}
+	return b
+}
