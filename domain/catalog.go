@@ -31,11 +31,21 @@ var ErrUnknownType = errors.New("event type not in the catalog")
 
 // Encode writes an event in its stored form.
 func Encode(event Named) ([]byte, error) {
+	data, err := Marshal(event)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", event.EventType(), err)
+	}
+	return data, nil
+}
+
+// Marshal is json.Marshal without the escapes for HTML, which would make stored
+// bytes depend on how deep a value lies.
+func Marshal(value any) ([]byte, error) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(event); err != nil {
-		return nil, fmt.Errorf("encode %s: %w", event.EventType(), err)
+	if err := enc.Encode(value); err != nil {
+		return nil, err
 	}
 	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
 }

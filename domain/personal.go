@@ -130,15 +130,14 @@ type markedValue struct {
 // MarshalJSON writes the marker that eventstore/seal turns into ciphertext.
 // Only a clear value can be written again.
 func (p Personal[P, T]) MarshalJSON() ([]byte, error) {
-	var purpose P
 	if p.hidden != open {
 		return nil, errors.New("a personal value that is erased or sealed cannot be written")
 	}
-	value, err := json.Marshal(p.Value)
+	value, err := Marshal(p.Value)
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(marker{Personal: &markedValue{Subject: p.Subject, Purpose: purpose.Purpose(), Value: value}})
+	return Marshal(marker{Personal: &markedValue{Subject: p.Subject, Purpose: p.SealedUnder(), Value: value}})
 }
 
 // UnmarshalJSON reads an opened, an erased or a still sealed value.
@@ -147,27 +146,24 @@ func (p *Personal[P, T]) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &m); err != nil {
 		return err
 	}
-	var purpose P
+	found := m.Personal
+	if found == nil {
+		found = m.Sealed
+	}
 	switch {
-	case m.Sealed != nil && m.Personal == nil:
-		*p = Personal[P, T]{Subject: m.Sealed.Subject, hidden: sealed}
-		return purposeIs(purpose, m.Sealed)
-	case m.Personal == nil:
-		return errors.New("a personal value is neither marked nor sealed")
-	case m.Personal.Erased:
-		*p = Personal[P, T]{Subject: m.Personal.Subject, hidden: erased}
-		return purposeIs(purpose, m.Personal)
+	case found == nil || m.Personal != nil && m.Sealed != nil:
+		return errors.New("a personal value is either marked or sealed")
+	case found.Purpose != p.SealedUnder():
+		return fmt.Errorf("a personal value is marked %.20q where %q belongs", found.Purpose, p.SealedUnder())
 	}
-	*p = Personal[P, T]{Subject: m.Personal.Subject}
-	if err := json.Unmarshal(m.Personal.Value, &p.Value); err != nil {
-		return err
+	*p = Personal[P, T]{Subject: found.Subject}
+	switch {
+	case m.Sealed != nil:
+		p.hidden = sealed
+		return nil
+	case found.Erased:
+		p.hidden = erased
+		return nil
 	}
-	return purposeIs(purpose, m.Personal)
-}
-
-func purposeIs(want Purpose, got *markedValue) error {
-	if got.Purpose != want.Purpose() {
-		return fmt.Errorf("a personal value is marked %q where %q belongs", got.Purpose, want.Purpose())
-	}
-	return nil
+	return json.Unmarshal(found.Value, &p.Value)
 }

@@ -67,5 +67,8 @@ func (s Spec[C, S, E]) ThenRefused(code, field string) {
 }
 
 func (s Spec[C, S, E]) decide() ([]E, error) {
-	return s.d.Decide(s.d.Fold(s.d.Initial, s.facts...), s.cmd)
+	return s.d.Decide(s.State(), s.cmd)
 }
+
+// State is what the facts given fold to.
+func (s Spec[C, S, E]) State() S { return s.d.Fold(s.d.Initial, s.facts...) }

@@ -1,6 +1,7 @@
 package employee_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/uuid"
@@ -111,7 +112,7 @@ func because(text string) *domain.Note[string] { return domain.Note[string]{}.Of
 
 // employed is the record of Sally: event 0 hired her, event 1 gave her a position.
 func employed(more ...Event) []Event {
-	return append([]Event{hired("2024-01-01"), asClerk("2024-01-01", ForHire)}, more...)
+	return slices.Clip(append([]Event{hired("2024-01-01"), asClerk("2024-01-01", ForHire)}, more...))
 }
 
 func left(lastDay string) EmploymentTerminated {

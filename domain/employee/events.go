@@ -183,7 +183,7 @@ func (r Replacement) MarshalJSON() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(storedReplacement{r.Event.EventType(), domain.SchemaVersion(r.Event), data})
+	return domain.Marshal(storedReplacement{r.Event.EventType(), domain.SchemaVersion(r.Event), data})
 }
 
 // UnmarshalJSON reads the event through the Catalog. A correction cannot
