@@ -24,6 +24,7 @@ var (
 	ErrStopped       = errors.New("log stopped: a write or sync failed, restart the node to read back what is durable")
 	ErrDiskFull      = errors.New("disk full: free some space, appends resume by themselves")
 	ErrTooLarge      = errors.New("append too large")
+	ErrInvalid       = errors.New("invalid append")
 )
 
 // WrongExpectedRevision says that a stream was not where an append expected it.
@@ -62,16 +63,33 @@ type Result struct {
 
 // Append stores a batch and returns once it is durable and can be read.
 func (l *Log) Append(ctx context.Context, a Append) (Result, error) {
-	return Result{}, errors.ErrUnsupported
+	if err := a.validate(); err != nil {
+		return Result{}, err
+	}
+	return l.submit(ctx, newRequest(a))
 }
 
 // Delete soft-deletes a stream: reads find nothing, and a later append goes on
 // at the revision after its last. The position is that of the marking event.
 func (l *Log) Delete(ctx context.Context, stream string, expected int64) (position uint64, err error) {
-	return 0, errors.ErrUnsupported
+	return l.remove(ctx, softDeletion, stream, expected)
 }
 
 // Tombstone deletes a stream for ever: nothing can be appended or read again.
 func (l *Log) Tombstone(ctx context.Context, stream string, expected int64) (position uint64, err error) {
-	return 0, errors.ErrUnsupported
+	return l.remove(ctx, tombstoning, stream, expected)
+}
+
+func (l *Log) remove(ctx context.Context, kind requestKind, stream string, expected int64) (uint64, error) {
+	if _, ok := describes(stream); ok {
+		return 0, fmt.Errorf("%w: metadata cannot be deleted; delete the stream itself", ErrInvalid)
+	}
+	a := Append{Stream: stream, Expected: expected}
+	if err := a.validate(); err != nil {
+		return 0, err
+	}
+	r := newRequest(a)
+	r.kind = kind
+	result, err := l.submit(ctx, r)
+	return result.Position, err
 }

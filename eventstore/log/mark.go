@@ -1,0 +1,117 @@
+package log
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+const (
+	markName  = "mark"
+	markSize  = 40
+	markQuiet = 10 * time.Millisecond
+	markMax   = time.Second
+)
+
+// A mark remembers how far the log was durable, outside the log: a segment
+// replaced by an older copy, or a lost sector of the last group, shows as a log
+// that ends below it. Two slots are written in turn, so that one is always
+// whole. It is written after each sync of the log but synced itself only when
+// things are quiet, for a sync before each acknowledgement would double its cost.
+type mark struct {
+	file     *os.File
+	logID    uuid.UUID
+	sequence uint64
+	touched  chan struct{}
+	done     chan struct{}
+	wait     sync.WaitGroup
+}
+
+// openMark opens or makes the mark and tells the position it holds, 0 for none.
+func openMark(dir string) (m *mark, durable uint64, err error) {
+	file, err := os.OpenFile(filepath.Join(dir, markName), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, 0, err
+	}
+	slots := make([]byte, 2*pageSize)
+	if _, err := file.ReadAt(slots, 0); err != nil && !errors.Is(err, io.EOF) {
+		return nil, 0, errors.Join(err, file.Close())
+	}
+	m = &mark{file: file, touched: make(chan struct{}, 1), done: make(chan struct{})}
+	for _, slot := range [][]byte{slots[:markSize], slots[pageSize:][:markSize]} {
+		if sequence := le.Uint64(slot[8:]); signed(slot, markMagic) && sequence > m.sequence {
+			m.sequence, durable = sequence, le.Uint64(slot[16:])
+			copy(m.logID[:], slot[24:])
+		}
+	}
+	return m, durable, nil
+}
+
+// start fills the file to its full size and begins to sync it in quiet moments.
+func (m *mark) start(logID uuid.UUID, durable uint64) error {
+	m.logID = logID
+	if err := m.file.Truncate(2 * pageSize); err != nil {
+		return err
+	}
+	if err := errors.Join(m.put(durable), m.file.Sync()); err != nil {
+		return err
+	}
+	m.wait.Go(m.syncWhenQuiet)
+	return nil
+}
+
+// put notes that everything before position is durable.
+func (m *mark) put(position uint64) error {
+	m.sequence++
+	var slot [markSize]byte
+	le.PutUint32(slot[:], markMagic)
+	le.PutUint64(slot[8:], m.sequence)
+	le.PutUint64(slot[16:], position)
+	copy(slot[24:], m.logID[:])
+	sign(slot[:])
+	_, err := m.file.WriteAt(slot[:], int64(m.sequence%2)*pageSize)
+	select {
+	case m.touched <- struct{}{}:
+	default:
+	}
+	return err
+}
+
+func (m *mark) syncWhenQuiet() {
+	for {
+		select {
+		case <-m.done:
+			return
+		case <-m.touched:
+		}
+		m.awaitQuiet()
+		_ = fdatasync(m.file) // the mark is a second opinion; the log itself does not depend on it
+	}
+}
+
+// awaitQuiet returns after 10 ms without a put, or after a second of them.
+func (m *mark) awaitQuiet() {
+	for begun := time.Now(); time.Since(begun) < markMax; {
+		select {
+		case <-m.done:
+			return
+		case <-time.After(markQuiet):
+		}
+		select {
+		case <-m.touched:
+		default:
+			return
+		}
+	}
+}
+
+func (m *mark) close() error {
+	close(m.done)
+	m.wait.Wait()
+	return errors.Join(fdatasync(m.file), m.file.Close())
+}
