@@ -165,5 +165,8 @@ func (p *Personal[P, T]) UnmarshalJSON(data []byte) error {
 		p.hidden = erased
 		return nil
 	}
-	return json.Unmarshal(found.Value, &p.Value)
+	if json.Unmarshal(found.Value, &p.Value) != nil {
+		return fmt.Errorf("a personal value of purpose %q does not decode", found.Purpose) // the cause would show it
+	}
+	return nil
 }

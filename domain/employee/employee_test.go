@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
 
 	"daybook.example/domain"
 	"daybook.example/domain/domaintest"
@@ -153,3 +154,32 @@ func TestChanges(t *testing.T) {
 	sally.When(Terminate{LastDay: day("2024-06-30"), Ground: Resignation}.With(ctx)).Then(left("2024-06-30"))
 	sally.When(Retire{LastDay: day("2024-06-30"), Scheme: "statutory"}.With(ctx)).Then(EmployeeRetired{day("2024-06-30"), "statutory"})
 }
+
+func TestImportedHireMayLackAName(t *testing.T) {
+	t.Parallel()
+	nameless := hired("2024-01-01")
+	nameless.LegalName = nil
+	imported := hireOfSally()
+	imported.LegalName = PersonName{}
+	importing := ctx
+	importing.Import = true
+	given(t).When(imported.With(importing)).Then(nameless, asClerk("2024-01-01", ForHire))
+
+	c := correction(0)
+	c.Hire = &Hire{PersonalData: PersonalData{Phone: "1"}}
+	reachable := nameless
+	reachable.Phone = domain.Contact[string]{}.Of(subject, "1")
+	given(t, nameless, asClerk("2024-01-01", ForHire)).When(c.With(ctx)).Then(corrected(0, reachable))
+}
+
+func TestDecideLeavesStatesThatGrewFromItAlone(t *testing.T) {
+	t.Parallel()
+	before := given(t, employed(paid("6000", "2024-02-01"))...).State()
+	after := Decider.Evolve(before, Assertion{Recording: domain.Recording{ID: fact(3), Revision: 3}, Event: left("2024-06-30")})
+	_, err := Decider.Decide(before, asked(clerk("2024-03-01")))
+	require.NoError(t, err)
+	_, err = Decider.Decide(after, asked(clerk("2024-07-01")))
+	require.ErrorIs(t, err, domain.Code("outside-spell"))
+}
+
+func asked(c Command) Command { return c.With(ctx) }
