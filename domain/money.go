@@ -127,8 +127,9 @@ func (d *Decimal) UnmarshalText(text []byte) (err error) {
 // A Currency is an ISO 4217 code. The zero Currency means none.
 type Currency string
 
-// Valid reports whether c is a code of ISO 4217.
-func (c Currency) Valid() bool { return currency.IsValid(string(c)) }
+// Valid reports whether c is a code of ISO 4217. None is not one, although the
+// library lets it pass.
+func (c Currency) Valid() bool { return c != "" && currency.IsValid(string(c)) }
 
 // Digits is the scale of the currency's minor unit.
 func (c Currency) Digits() int {

@@ -1,0 +1,80 @@
+package domain_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	. "daybook.example/domain"
+)
+
+type opened struct {
+	Name string `json:"name"`
+}
+
+func (opened) EventType() string  { return "shop-opened" }
+func (opened) SchemaVersion() int { return 2 }
+
+type closed struct{}
+
+func (closed) EventType() string { return "shop-closed" }
+
+func asNamed[E Named](e E) Named { return e }
+
+// opened1 is the shape of version 1: the name was in two parts.
+type opened1 struct{ First, Last string }
+
+var shop = NewCatalog(
+	Is(asNamed[opened]),
+	Is(asNamed[closed]),
+	Was("shop-opened", 1, func(o opened1) Named { return opened{o.First + " " + o.Last} }),
+)
+
+func TestCatalogDecodesByNameAndVersion(t *testing.T) {
+	t.Parallel()
+	event, err := shop.Decode("shop-opened", 2, []byte(`{"name":"Corner Shop"}`))
+	require.NoError(t, err)
+	require.Equal(t, opened{"Corner Shop"}, event)
+
+	event, err = shop.Decode("shop-opened", 1, []byte(`{"First":"Corner","Last":"Shop"}`))
+	require.NoError(t, err)
+	require.Equal(t, opened{"Corner Shop"}, event, "the old shape is lifted")
+
+	require.Equal(t, []string{"shop-opened", "shop-closed"}, shop.Names(), "old shapes are no events of today")
+	require.Len(t, shop.Types(), 2)
+}
+
+func TestCatalogErrorsNameTheTypeAndShowNoData(t *testing.T) {
+	t.Parallel()
+	for name, version := range map[string]int{"shop-opened": 3, "shop-moved": 1, "": 0} {
+		_, err := shop.Decode(name, version, []byte(`{}`))
+		require.ErrorIs(t, err, ErrUnknownType)
+	}
+	_, err := shop.Decode("shop-opened", 2, []byte(`{"name":["secret"]}`))
+	require.ErrorContains(t, err, "decode shop-opened")
+	require.NotErrorIs(t, err, ErrUnknownType)
+	require.NotContains(t, err.Error(), "secret")
+}
+
+func TestCatalogRefusesDuplicatesAtStart(t *testing.T) {
+	t.Parallel()
+	require.Panics(t, func() { NewCatalog(Is(asNamed[closed]), Is(asNamed[closed])) })
+	require.Panics(t, func() {
+		NewCatalog(Is(asNamed[opened]), Was("shop-opened", 2, func(opened1) Named { return opened{} }))
+	})
+}
+
+func TestEncodeSaysWhichEventItCouldNotWrite(t *testing.T) {
+	t.Parallel()
+	data, err := Encode(opened{"Fish & <Chips>"})
+	require.NoError(t, err)
+	require.Equal(t, `{"name":"Fish & <Chips>"}`, string(data))
+	require.Equal(t, []int{2, 1}, []int{SchemaVersion(opened{}), SchemaVersion(closed{})})
+
+	_, err = Encode(unwritable{make(chan int)})
+	require.ErrorContains(t, err, "encode shop-burnt")
+}
+
+type unwritable struct{ C chan int }
+
+func (unwritable) EventType() string { return "shop-burnt" }
