@@ -49,6 +49,9 @@ func (f *filler) prepare(base uint64, size int64) {
 				f.ready <- s
 				return
 			}
+			if errors.Is(err, ErrClosed) {
+				return
+			}
 			if !f.failing.Swap(true) {
 				f.logger.Error("the next log segment cannot be made; appends stop when this one is full", "error", err)
 			}
