@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
@@ -11,6 +12,13 @@ type Date struct {
 	month time.Month
 	day   int8
 }
+
+// A text that could not be read may be somebody's birth date or pay: no error
+// of this package repeats what was given.
+var (
+	errNoDate   = errors.New("a date has the form YYYY-MM-DD")
+	errNoPeriod = errors.New("a period has the form YYYY-MM")
+)
 
 // NewDate returns the given day, normalised as time.Date does.
 func NewDate(year int, month time.Month, day int) Date {
@@ -27,7 +35,7 @@ func DateOf(t time.Time) Date {
 func ParseDate(text string) (Date, error) {
 	t, err := time.Parse(time.DateOnly, text)
 	if err != nil || t.Year() < 1 {
-		return Date{}, fmt.Errorf("%.20q is not a date of the form YYYY-MM-DD", text)
+		return Date{}, errNoDate
 	}
 	return DateOf(t), nil
 }
@@ -104,7 +112,7 @@ type Period struct {
 func ParsePeriod(text string) (Period, error) {
 	d, err := ParseDate(text + "-01")
 	if err != nil {
-		return Period{}, fmt.Errorf("%.20q is not a period of the form YYYY-MM", text)
+		return Period{}, errNoPeriod
 	}
 	return PeriodOf(d), nil
 }

@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 
@@ -13,6 +14,8 @@ import (
 // It is comparable with ==, which tells 1.50 from 1.5; Compare does not.
 type Decimal struct{ text string }
 
+var errNoDecimal = errors.New(`a decimal number is a text such as "1234.50": at most 24 digits before the point, 12 behind, no exponent, no leading zeros`)
+
 var decimalForm = regexp.MustCompile(`^-?(0|[1-9][0-9]{0,23})(\.[0-9]{1,12})?$`)
 
 // exact never rounds within the digits that Decimal allows; what would is refused by parse.
@@ -22,11 +25,11 @@ var exact = apd.BaseContext.WithPrecision(80)
 // leading zeros, no negative zero.
 func ParseDecimal(text string) (Decimal, error) {
 	if !decimalForm.MatchString(text) {
-		return Decimal{}, fmt.Errorf("%.40q is not a decimal number such as \"1234.50\" (at most 24 digits before the point, 12 behind)", text)
+		return Decimal{}, errNoDecimal
 	}
 	d, _, err := apd.NewFromString(text)
 	if err != nil || d.Negative && d.IsZero() {
-		return Decimal{}, fmt.Errorf("%.40q is not a decimal number", text)
+		return Decimal{}, errNoDecimal
 	}
 	return Decimal{text}, nil
 }
@@ -150,7 +153,7 @@ func NewMoney(amount string, c Currency) Money { return Money{MustDecimal(amount
 // field is the JSON pointer that the refusal names.
 func (m Money) Check(field string, scale int) error {
 	if !m.Currency.Valid() {
-		return Refuse("currency-unknown", field+"/currency", "%.10q is not an ISO 4217 currency code", string(m.Currency))
+		return Refuse("currency-unknown", field+"/currency", "a currency is an ISO 4217 code of three capital letters")
 	}
 	if !m.Amount.Fits(scale) {
 		return Refuse("scale-exceeded", field+"/amount", "the amount has more than %d decimal places", scale)

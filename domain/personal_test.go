@@ -44,7 +44,7 @@ func TestEveryPurposeHasItsName(t *testing.T) {
 func TestHiddenValuesKnowTheirSubjectAndCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	for form, erased := range map[string]bool{
-		`{"$personal":{` + someone + `,"purpose":"note","erased":true}}`:                                 true,
+		`{"$personal":{` + someone + `,"purpose":"note","erased":true}}`:                                true,
 		`{"$sealed":{` + someone + `,"purpose":"note","key":"k","nonce":"bm9uY2U=","data":"Y2lwaGVy"}}`: false,
 	} {
 		var note Note[string]

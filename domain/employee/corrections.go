@@ -2,6 +2,7 @@ package employee
 
 import (
 	"reflect"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -173,7 +174,7 @@ func (s State) dependent(hire uuid.UUID) ([]uuid.UUID, error) {
 			return nil, refuse("rehire-depends", "/rescinds_event_id", "a rehire on %s builds on this hire: rescind that first", spells[1].from)
 		}
 		for _, b := range beliefs(s.facts) {
-			if b.root != hire && (i == 0 || b.ofSpell() && sp.holds(b.event.day())) {
+			if b.root != hire && (i == 0 || b.ofSpell() && sp.holds(b.day)) {
 				all = append(all, b.root)
 			}
 		}
@@ -192,8 +193,8 @@ func (s State) because(text string) (*domain.Note[string], error) {
 // target finds a live event that a correction or a rescission may name.
 func (s State) target(id uuid.UUID, field string) (chains, int, error) {
 	c := chainsOf(s.facts)
-	i, known := c.at[id]
-	if !known {
+	i := slices.IndexFunc(s.facts, func(a Assertion) bool { return a.ID == id })
+	if i < 0 {
 		return c, 0, refuse("fact-unknown", field, "this employee has no event with this ID")
 	}
 	if _, ok := s.facts[i].Event.(FactRescinded); ok {
@@ -234,10 +235,10 @@ func (s State) proposeMoved(field string, change Event, reason *domain.Note[stri
 	supposed := beliefs(s.supposing(change))
 	for _, before := range beliefs(s.facts) {
 		for _, after := range supposed {
-			if _, ok := after.event.(beginning); !ok || after.root != before.root || after.event.day() == before.event.day() {
+			if _, ok := after.event.(beginning); !ok || after.root != before.root || after.day == before.day {
 				continue
 			}
-			along, err := moved(supposed, before.event.day(), after.event.day(), reason)
+			along, err := moved(supposed, before.day, after.day, reason)
 			if err != nil {
 				return nil, err
 			}

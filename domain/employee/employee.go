@@ -86,10 +86,15 @@ func (s State) propose(field string, events ...Event) ([]Event, error) {
 
 // hired refuses everything but a hire before there is one.
 func (s State) hired() error {
-	if len(fold(s.facts).spells) == 0 {
+	if !slices.ContainsFunc(beliefs(s.facts), begins) {
 		return refuse("not-hired", "", "this employee is not hired, or the hire was rescinded: hire first")
 	}
 	return nil
+}
+
+func begins(b belief) bool {
+	_, ok := b.event.(beginning)
+	return ok
 }
 
 // said reports whether the last word on this day is this statement already:
@@ -97,7 +102,7 @@ func (s State) hired() error {
 func (s State) said(now statement) bool {
 	var last statement
 	for _, b := range beliefs(s.facts) {
-		if b.event.EventType() == now.EventType() && b.event.day() == now.day() {
+		if b.day == now.day() && b.event.EventType() == now.EventType() {
 			last = b.event
 		}
 	}
@@ -228,8 +233,7 @@ func (g Engagement) first(ctx Context, subject uuid.UUID, from domain.Date) ([]E
 	if g.Position == nil {
 		return nil, refuse("required", "/position", "a spell begins with a primary position")
 	}
-	position := g.Position.over(PositionAssigned{EffectiveFrom: from}, subject)
-	position.ChangeReason = cmp.Or(g.Position.ChangeReason, ForHire)
+	position := g.Position.over(PositionAssigned{Assignment{ChangeReason: ForHire}, from}, subject)
 	if position.Kind != Primary || position.EffectiveFrom != from {
 		return nil, refuse("primary-position-missing", "/position/effective_from", "the first position is a primary one, from the hire date %s on", from)
 	}

@@ -11,9 +11,12 @@ import (
 type statement interface {
 	Event
 	day() domain.Date                   // its effective date
-	states(origin) map[Attribute]any    // what holds from that day on
+	states(origin, say)                 // what holds from that day on
 	check(at string, ctx Context) error // the rules that one statement can break alone
 }
+
+// say takes one value of one attribute.
+type say func(Attribute, any)
 
 // dated statements can be moved to another day; a spell's begin and end cannot.
 type dated interface {
@@ -72,72 +75,72 @@ func (e EmployeeRetired) ends() Ending {
 	return Ending{LastDay: e.LastDay, Scheme: e.Scheme, after: Retired}
 }
 
-func (e EmployeeHired) states(o origin) map[Attribute]any { return e.Terms.states(e.Person.states(o)) }
-func (e EmployeeRehired) states(o origin) map[Attribute]any {
-	return e.Terms.states(e.Person.states(o))
+func (e EmployeeHired) states(o origin, say say) {
+	e.Terms.states(say)
+	e.Person.states(o, say)
 }
 
-func (t Terms) states(said map[Attribute]any) map[Attribute]any {
-	said[AttrLegalEntity] = LegalEntity{t.LegalEntityID}
-	said[AttrFTE] = WorkingTime{FTE: t.FTE}
-	return said
+func (e EmployeeRehired) states(o origin, say say) {
+	e.Terms.states(say)
+	e.Person.states(o, say)
 }
 
-func (e PositionAssigned) states(origin) map[Attribute]any {
+func (t Terms) states(say say) {
+	say(AttrLegalEntity, LegalEntity{t.LegalEntityID})
+	say(AttrFTE, WorkingTime{FTE: t.FTE})
+}
+
+func (e PositionAssigned) states(_ origin, say say) {
 	if e.Kind == Secondary {
-		return map[Attribute]any{SecondaryPosition(e.PositionID): e.Assignment}
+		say(SecondaryPosition(e.PositionID), e.Assignment)
+	} else {
+		say(AttrPosition, e.Assignment)
 	}
-	return map[Attribute]any{AttrPosition: e.Assignment}
 }
 
-func (e ManagerAssigned) states(origin) map[Attribute]any {
-	return map[Attribute]any{AttrManager: Manager{e.ManagerEmployeeID}}
-}
+func (e ManagerAssigned) states(_ origin, say say) { say(AttrManager, Manager{e.ManagerEmployeeID}) }
 
-func (e CompensationChanged) states(o origin) map[Attribute]any {
-	return map[Attribute]any{AttrCompensation: Compensation{
+func (e CompensationChanged) states(o origin, say say) {
+	say(AttrCompensation, Compensation{
 		PayBasis:     e.PayBasis,
 		Amount:       refer(o, "/amount", e.Amount),
 		PayFrequency: e.PayFrequency,
 		Components:   refer(o, "/components", e.Components),
 		ChangeReason: e.ChangeReason,
-	}}
+	})
 }
 
-func (e WorkingTimeChanged) states(origin) map[Attribute]any {
-	return map[Attribute]any{AttrFTE: e.WorkingTime}
+func (e WorkingTimeChanged) states(_ origin, say say) { say(AttrFTE, e.WorkingTime) }
+
+func (e PersonalDataChanged) states(o origin, say say) { e.Person.states(o, say) }
+
+func (p Person) states(o origin, say say) {
+	sayPersonal(say, o, AttrLegalName, p.LegalName)
+	sayPersonal(say, o, AttrPreferredName, p.PreferredName)
+	sayPersonal(say, o, AttrBirthDate, p.BirthDate)
+	sayPersonal(say, o, AttrNationalID, p.NationalID)
+	sayPersonal(say, o, AttrNationality, p.Nationality)
+	sayPersonal(say, o, AttrWorkEmail, p.WorkEmail)
+	sayPersonal(say, o, AttrPrivateEmail, p.PrivateEmail)
+	sayPersonal(say, o, AttrPhone, p.Phone)
+	sayPersonal(say, o, AttrHomeAddress, p.HomeAddress)
 }
 
-func (e PersonalDataChanged) states(o origin) map[Attribute]any { return e.Person.states(o) }
-
-func (p Person) states(o origin) map[Attribute]any {
-	said := map[Attribute]any{}
-	for attribute, reference := range map[Attribute]*domain.Reference{
-		AttrLegalName:     refer(o, "/legal_name", p.LegalName),
-		AttrPreferredName: refer(o, "/preferred_name", p.PreferredName),
-		AttrBirthDate:     refer(o, "/birth_date", p.BirthDate),
-		AttrNationalID:    refer(o, "/national_id", p.NationalID),
-		AttrNationality:   refer(o, "/nationality", p.Nationality),
-		AttrWorkEmail:     refer(o, "/work_email", p.WorkEmail),
-		AttrPrivateEmail:  refer(o, "/private_email", p.PrivateEmail),
-		AttrPhone:         refer(o, "/phone", p.Phone),
-		AttrHomeAddress:   refer(o, "/home_address", p.HomeAddress),
-	} {
-		if reference != nil {
-			said[attribute] = reference
-		}
+// sayPersonal refers to a personal field: it has the name of its attribute.
+func sayPersonal[P domain.Purpose, T any](say say, o origin, attribute Attribute, p *domain.Personal[P, T]) {
+	if p != nil {
+		say(attribute, refer(o, "/"+string(attribute), p))
 	}
-	return said
 }
 
-func (e BankAccountChanged) states(o origin) map[Attribute]any {
-	return map[Attribute]any{AttrBank: BankAccount{
+func (e BankAccountChanged) states(o origin, say say) {
+	say(AttrBank, BankAccount{
 		IBAN:   refer(o, "/iban", e.IBAN),
 		BIC:    refer(o, "/bic", e.BIC),
 		Holder: refer(o, "/holder", e.Holder),
-	}}
+	})
 }
 
-// Ends of a spell state nothing from their last day on: the fold reads ends().
-func (e EmploymentTerminated) states(origin) map[Attribute]any { return nil }
-func (e EmployeeRetired) states(origin) map[Attribute]any      { return nil }
+// Ends of a spell state nothing of the days after: the fold reads ends().
+func (e EmploymentTerminated) states(origin, say) {}
+func (e EmployeeRetired) states(origin, say)      {}

@@ -2,7 +2,6 @@ package employee
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 	"strings"
 
@@ -163,7 +162,8 @@ type BankAccount struct {
 // Timeline folds the assertions of one employee, in the order of their
 // recording, into what is believed after the last of them: the facts by
 // attribute and day. It is total: whatever it is given, no two facts of one
-// attribute share a day. decide refuses what would leave a gap or a stray fact;
+// attribute share a day. Employment comes first, then the other attributes by
+// name, each by day. decide refuses what would leave a gap or a stray fact;
 // the projections and the tests fold with this function too.
 //
 //   - What a rescission names is dropped, and its corrections with it.
@@ -183,12 +183,12 @@ type folded struct {
 
 // A spell is one time of employment; the last day is its last, zero while open.
 type spell struct {
-	hire    belief
+	hire    *belief
 	from    domain.Date
 	lastDay domain.Date
 	terms   Terms
 	ending  Ending
-	end     belief // its event is nil while open
+	end     *belief // nil while open
 }
 
 func (s spell) holds(day domain.Date) bool {
@@ -217,25 +217,31 @@ func fold(assertions []Assertion) folded {
 	if len(f.spells) == 0 {
 		return f
 	}
+	said := asserts(believed)
+	f.facts = make([]Fact, 0, len(said)+2*len(f.spells))
 	f.employment()
-	for attribute, said := range byAttribute(believed) {
-		if attribute.OfSpell() {
-			f.cut(attribute, said)
-		} else {
-			f.carry(attribute, said)
+	for len(said) > 0 {
+		attribute := said[0].attribute
+		same := slices.IndexFunc(said, func(a asserted) bool { return a.attribute != attribute })
+		if same < 0 {
+			same = len(said)
 		}
+		if attribute.OfSpell() {
+			f.cut(said[:same])
+		} else {
+			f.carry(said[:same])
+		}
+		said = said[same:]
 	}
 	f.requirePosition()
-	slices.SortFunc(f.facts, func(a, b Fact) int {
-		return cmp.Or(cmp.Compare(a.Attribute, b.Attribute), a.From.Compare(b.From))
-	})
 	return f
 }
 
 // spell reads the spells from the begins and ends, which must alternate.
 func (f *folded) spell(believed []belief) {
 	open := false
-	for _, b := range believed {
+	for i := range believed {
+		b := &believed[i]
 		if hire, ok := b.event.(beginning); ok {
 			terms, first := hire.begins()
 			switch {
@@ -271,7 +277,7 @@ func (f *folded) employment() {
 			s.terms.EmployeeNo, s.terms.EmploymentType, s.terms.HireDate, s.terms.ContinuousServiceDate,
 			s.terms.ContractEnd, s.terms.ProbationEnd, s.terms.ApplicationID, Active, s.ending,
 		}
-		f.add(AttrEmployment, asserted{s.from, value, s.hire}, s.until())
+		f.add(asserted{AttrEmployment, s.from, value, s.hire}, s.until())
 		if s.lastDay.IsZero() {
 			continue
 		}
@@ -280,12 +286,12 @@ func (f *folded) employment() {
 		if i+1 < len(f.spells) {
 			next = f.spells[i+1].from
 		}
-		f.add(AttrEmployment, asserted{s.until(), value, s.end}, next)
+		f.add(asserted{AttrEmployment, s.until(), value, s.end}, next)
 	}
 }
 
 // cut lets each assertion hold until the next one in its spell, or the spell's end.
-func (f *folded) cut(attribute Attribute, said []asserted) {
+func (f *folded) cut(said []asserted) {
 	for i, a := range said {
 		at := slices.IndexFunc(f.spells, func(s spell) bool { return s.holds(a.from) })
 		if at < 0 {
@@ -296,12 +302,12 @@ func (f *folded) cut(attribute Attribute, said []asserted) {
 		if i+1 < len(said) && f.spells[at].holds(said[i+1].from) {
 			until = said[i+1].from
 		}
-		f.add(attribute, a, until)
+		f.add(a, until)
 	}
 }
 
 // carry lets each assertion hold until the next one.
-func (f *folded) carry(attribute Attribute, said []asserted) {
+func (f *folded) carry(said []asserted) {
 	for i, a := range said {
 		if a.from.Before(f.spells[0].from) {
 			f.stray(a.from)
@@ -310,15 +316,15 @@ func (f *folded) carry(attribute Attribute, said []asserted) {
 		if i+1 < len(said) {
 			until = said[i+1].from
 		}
-		f.add(attribute, a, until)
+		f.add(a, until)
 	}
 }
 
-func (f *folded) add(attribute Attribute, a asserted, until domain.Date) {
+func (f *folded) add(a asserted, until domain.Date) {
 	if a.from == until {
 		return // another one on the same day took its place
 	}
-	f.facts = append(f.facts, Fact{attribute, a.value, a.from, until, a.by.ID, CauseOf(a.by.recorded)})
+	f.facts = append(f.facts, Fact{a.attribute, a.value, a.from, until, a.by.ID, CauseOf(a.by.recorded)})
 }
 
 func (f *folded) stray(day domain.Date) {
@@ -346,58 +352,53 @@ func (f *folded) violate(code string, day domain.Date, rule string) {
 	}
 }
 
-// asserted is one value of one attribute.
+// asserted is one value of one attribute from a day on.
 type asserted struct {
-	from  domain.Date
-	value any
-	by    belief
+	attribute Attribute
+	from      domain.Date
+	value     any
+	by        *belief
 }
 
-func byAttribute(believed []belief) map[Attribute][]asserted {
-	said := map[Attribute][]asserted{}
-	for _, b := range believed {
-		for attribute, value := range b.event.states(b.origin()) {
-			said[attribute] = append(said[attribute], asserted{b.event.day(), value, b})
-		}
+// asserts sorts what the beliefs say by attribute; of one attribute it stays in
+// the beliefs' order.
+func asserts(believed []belief) []asserted {
+	all := make([]asserted, 0, 2*len(believed)+8)
+	for i := range believed {
+		b := &believed[i]
+		b.event.states(b.origin(), func(attribute Attribute, value any) {
+			all = append(all, asserted{attribute, b.day, value, b})
+		})
 	}
-	return said
+	slices.SortStableFunc(all, func(a, b asserted) int { return cmp.Compare(a.attribute, b.attribute) })
+	return all
 }
 
 // beliefs are the live statements, each as the head of its chain says it, by
 // day and then by the order of recording; what ends a spell comes last on its day.
 func beliefs(assertions []Assertion) []belief {
 	c := chainsOf(assertions)
-	var all []belief
+	all := make([]belief, 0, len(assertions))
 	for i, a := range assertions {
 		if _, ok := a.Event.(statement); ok && c.live(i) {
 			all = append(all, c.belief(i))
 		}
 	}
 	slices.SortStableFunc(all, func(a, b belief) int {
-		_, aEnds := a.event.(end)
-		_, bEnds := b.event.(end)
-		return cmp.Or(a.event.day().Compare(b.event.day()), compareBool(aEnds, bEnds), cmp.Compare(a.order, b.order))
+		return cmp.Or(a.day.Compare(b.day), a.after-b.after, a.order-b.order)
 	})
 	return all
 }
 
-func compareBool(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case b:
-		return -1
-	}
-	return 1
-}
-
 // A belief is a statement as it stands after all corrections.
 type belief struct {
-	domain.Recording           // of the head
-	root             uuid.UUID // the event that first made the statement
-	order            int       // of the head
-	event            statement // what the head says
-	recorded         Event     // the head itself
+	domain.Recording             // of the head
+	root             uuid.UUID   // the event that first made the statement
+	order            int         // of the head
+	recorded         Event       // the head itself
+	event            statement   // what the head says
+	day              domain.Date // from which, or for an end to which, it holds
+	after            int         // 1 for an end: it comes after all else of its day
 }
 
 func (b belief) origin() origin {
@@ -409,18 +410,13 @@ func (b belief) origin() origin {
 
 // ofSpell reports whether the statement stands and falls with its spell.
 func (b belief) ofSpell() bool {
-	if _, ok := b.event.(end); ok {
-		return true
-	}
-	for attribute := range maps.Keys(b.event.states(b.origin())) {
-		if attribute.OfSpell() {
-			return true
-		}
-	}
-	return false
+	of := b.after == 1
+	b.event.states(b.origin(), func(attribute Attribute, _ any) { of = of || attribute.OfSpell() })
+	return of
 }
 
-// chains tell how corrections and rescissions hang together.
+// chains tell how corrections and rescissions hang together. Without any, its
+// maps are nil: most records have none.
 type chains struct {
 	assertions []Assertion
 	at         map[uuid.UUID]int
@@ -429,12 +425,19 @@ type chains struct {
 }
 
 func chainsOf(assertions []Assertion) chains {
-	c := chains{assertions, make(map[uuid.UUID]int, len(assertions)), map[uuid.UUID]bool{}, map[uuid.UUID][]int{}}
+	c := chains{assertions: assertions}
+	spoken := func(a Assertion) bool { return CauseOf(a.Event) != Changed }
+	if !slices.ContainsFunc(assertions, spoken) {
+		return c
+	}
+	c.at, c.rescinded, c.corrected = map[uuid.UUID]int{}, map[uuid.UUID]bool{}, map[uuid.UUID][]int{}
 	for i, a := range assertions {
 		c.at[a.ID] = i
 		switch e := a.Event.(type) {
 		case FactCorrected:
-			c.corrected[e.CorrectsEventID] = append(c.corrected[e.CorrectsEventID], i)
+			if _, ok := e.Replacement.Event.(statement); ok { // bytes without a replacement decode, too
+				c.corrected[e.CorrectsEventID] = append(c.corrected[e.CorrectsEventID], i)
+			}
 		case FactRescinded:
 			c.rescinded[e.RescindsEventID] = true
 		}
@@ -491,13 +494,18 @@ func (c chains) head(i int) int {
 
 // belief is what is believed of a live event.
 func (c chains) belief(i int) belief {
-	head := c.assertions[c.head(i)]
-	b := belief{Recording: head.Recording, root: c.assertions[c.root(i)].ID, order: c.head(i), recorded: head.Event}
+	order := c.head(i)
+	head := c.assertions[order]
+	b := belief{Recording: head.Recording, root: c.assertions[c.root(i)].ID, order: order, recorded: head.Event}
 	switch e := head.Event.(type) {
 	case FactCorrected:
-		b.event, _ = e.Replacement.Event.(statement)
+		b.event = e.Replacement.Event.(statement)
 	case statement:
 		b.event = e
+	}
+	b.day = b.event.day()
+	if _, ok := b.event.(end); ok {
+		b.after = 1
 	}
 	return b
 }

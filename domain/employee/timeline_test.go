@@ -143,6 +143,7 @@ func TestChainsOfCorrections(t *testing.T) {
 		"a correction to another day":                {[]Event{at("1"), corrected(2, paid("2", "2024-04-01"))}, "none"},
 		"what a rescission brings back":              {[]Event{at("1"), paid("2", "2024-02-15"), rescinded(3)}, "1"},
 		"a correction of what was never recorded":    {[]Event{corrected(9, at("2"))}, "none"},
+		"a correction without a replacement":         {[]Event{at("1"), FactCorrected{CorrectsEventID: fact(2)}}, "1"},
 		"two corrections of one another are neither": {[]Event{corrected(3, at("1")), corrected(2, at("2"))}, "none"},
 	} {
 		t.Run(name, func(t *testing.T) {
