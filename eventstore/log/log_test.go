@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 
@@ -50,9 +52,8 @@ func appended(t *testing.T, l *Log, stream string, expected int64, events ...Pro
 	return result
 }
 
-func everything(t *testing.T, l *Log) []Record {
-	t.Helper()
-	records, err := l.ReadAll(t.Context(), 0, Forwards, math.MaxInt, math.MaxInt)
+func everything(t require.TestingT, l *Log) []Record {
+	records, err := l.ReadAll(context.Background(), 0, Forwards, math.MaxInt, math.MaxInt)
 	require.NoError(t, err)
 	return records
 }
@@ -119,4 +120,8 @@ func TestManyWriteAtOnce(t *testing.T) {
 	require.Len(t, everything(t, l), callers*each*2)
 	l = reopen(t, l)
 	require.Len(t, everything(t, l), callers*each*2)
+}
+
+func removeSnapshot(t require.TestingT, dir string) {
+	require.NoError(t, os.Remove(filepath.Join(dir, snapshotName)))
 }
