@@ -238,7 +238,7 @@ func (s State) proposeMoved(field string, change Event, reason *domain.Note[stri
 			if _, ok := after.event.(beginning); !ok || after.root != before.root || after.day == before.day {
 				continue
 			}
-			along, err := moved(supposed, before.day, after.day, reason)
+			along, err := moved(supposed, before.day, after.day, reason, field)
 			if err != nil {
 				return nil, err
 			}
@@ -248,7 +248,7 @@ func (s State) proposeMoved(field string, change Event, reason *domain.Note[stri
 	return s.propose(field, events...)
 }
 
-func moved(supposed []belief, from, to domain.Date, reason *domain.Note[string]) ([]Event, error) {
+func moved(supposed []belief, from, to domain.Date, reason *domain.Note[string], field string) ([]Event, error) {
 	var along []Event
 	for _, b := range supposed {
 		fact, ok := b.event.(dated)
@@ -256,7 +256,7 @@ func moved(supposed []belief, from, to domain.Date, reason *domain.Note[string])
 			continue
 		}
 		now := fact.on(to)
-		if err := restatable(now, "/corrects_event_id"); err != nil {
+		if err := restatable(now, field); err != nil {
 			return nil, err
 		}
 		along = append(along, FactCorrected{b.root, Replacement{now}, reason})

@@ -262,6 +262,9 @@ func (c Hire) decide(s State) ([]Event, error) {
 	if s.hired() == nil {
 		return nil, refuse("already-hired", "", "this employee is hired already; a later spell is a rehire")
 	}
+	if c.Context.Subject == uuid.Nil {
+		return nil, errNoContext
+	}
 	hired := c.over(EmployeeHired{SubjectID: c.Context.Subject}, c.Context.Subject)
 	if err := hired.check("", c.Context); err != nil {
 		return nil, err

@@ -1,7 +1,9 @@
 package employee_test
 
 import (
+	"errors"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -210,7 +212,7 @@ func correctionRefusals() []refusal {
 		{"erased", "/corrects_event_id", employed(erasedPay("2024-02-01")), with(correction(2), func(c *Correct) {
 			c.Compensation = &ChangeCompensation{EffectiveFrom: day("2024-03-01")}
 		})},
-		{"erased", "/corrects_event_id", employed(erasedPay("2024-01-01")), with(correction(0), func(c *Correct) {
+		{"erased", "/hire", employed(erasedPay("2024-01-01")), with(correction(0), func(c *Correct) {
 			c.Hire = &Hire{Engagement: Engagement{HireDate: day("2024-02-01")}}
 		})},
 	}
@@ -263,5 +265,45 @@ func TestRefusalsNeverShowPersonalValues(t *testing.T) {
 		for _, personal := range []string{"Sally", "sally", "1990", "DE89"} {
 			require.NotContains(t, err.Error(), personal, r.code)
 		}
+	}
+}
+
+// TestDecideNeedsItsContext: without it a person would have no subject and could
+// be their own manager. That is the edge's mistake, so it is no refusal.
+func TestDecideNeedsItsContext(t *testing.T) {
+	t.Parallel()
+	var refusal *domain.Error
+	_, err := Decider.Decide(given(t).State(), hireOfSally())
+	require.Error(t, err)
+	require.False(t, errors.As(err, &refusal))
+	_, err = Decider.Decide(given(t, employed()...).State(), ChangeManager{ManagerEmployeeID: boss, EffectiveFrom: day("2024-02-01")})
+	require.Error(t, err)
+	require.False(t, errors.As(err, &refusal))
+}
+
+// TestListedValuesAreTheOnesAccepted holds the enum tags, which the API's
+// description shows, against the refusal of any other value.
+func TestListedValuesAreTheOnesAccepted(t *testing.T) {
+	t.Parallel()
+	position := func(kind AssignmentKind, reason PositionReason) Command {
+		return with(clerk("2024-02-01"), func(c *ChangePosition) { c.Kind, c.ChangeReason = kind, reason })
+	}
+	for _, c := range []struct {
+		given []Event
+		when  Command
+		in    any
+		field string
+	}{
+		{nil, hire(func(c *Hire) { c.EmploymentType = "x" }), Engagement{}, "EmploymentType"},
+		{employed(), position("x", ForHire), ChangePosition{}, "Kind"},
+		{employed(), position("", "x"), ChangePosition{}, "ChangeReason"},
+		{employed(), with(pay("1", "2024-02-01"), func(c *ChangeCompensation) { c.PayBasis = "x" }), ChangeCompensation{}, "PayBasis"},
+		{employed(), with(pay("1", "2024-02-01"), func(c *ChangeCompensation) { c.PayFrequency = "x" }), ChangeCompensation{}, "PayFrequency"},
+		{employed(), Terminate{LastDay: day("2024-06-30"), Ground: "x"}.With(ctx), Terminate{}, "Ground"},
+	} {
+		field, _ := reflect.TypeOf(c.in).FieldByName(c.field)
+		_, err := Decider.Decide(given(t, c.given...).State(), c.when)
+		require.ErrorIs(t, err, domain.Code("value-unknown"), c.field)
+		require.ErrorContains(t, err, "is one of "+strings.ReplaceAll(field.Tag.Get("enum"), ",", ", "), c.field)
 	}
 }

@@ -2,6 +2,7 @@ package employee
 
 import (
 	"cmp"
+	"errors"
 	"regexp"
 	"slices"
 	"strconv"
@@ -72,6 +73,9 @@ func refuse(code, field, format string, args ...any) error {
 	}
 	return domain.Refuse(code, field, format, args...)
 }
+
+// errNoContext is the edge's mistake, not the caller's.
+var errNoContext = errors.New("employee: the command came without its context")
 
 // need refuses a field that was not given.
 func need[T comparable](field string, value T) error {
@@ -278,13 +282,16 @@ func (e PositionAssigned) check(at string, _ Context) error {
 }
 
 func (e ManagerAssigned) check(at string, ctx Context) error {
-	if e.ManagerEmployeeID == ctx.Self && ctx.Self != uuid.Nil {
+	if err := cmp.Or(need(at+"/manager_employee_id", e.ManagerEmployeeID), need(at+"/effective_from", e.EffectiveFrom)); err != nil {
+		return err
+	}
+	switch ctx.Self {
+	case uuid.Nil:
+		return errNoContext
+	case e.ManagerEmployeeID:
 		return refuse("manager-self", at+"/manager_employee_id", "nobody is their own manager")
 	}
-	return cmp.Or(
-		need(at+"/manager_employee_id", e.ManagerEmployeeID),
-		need(at+"/effective_from", e.EffectiveFrom),
-	)
+	return nil
 }
 
 func (e CompensationChanged) check(at string, ctx Context) error {

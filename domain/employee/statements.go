@@ -11,12 +11,12 @@ import (
 type statement interface {
 	Event
 	day() domain.Date                   // its effective date
-	states(origin, say)                 // what holds from that day on
+	states(origin, voice)               // what holds from that day on
 	check(at string, ctx Context) error // the rules that one statement can break alone
 }
 
-// say takes one value of one attribute.
-type say func(Attribute, any)
+// A voice takes one value of one attribute.
+type voice func(Attribute, any)
 
 // dated statements can be moved to another day; a spell's begin and end cannot.
 type dated interface {
@@ -75,22 +75,22 @@ func (e EmployeeRetired) ends() Ending {
 	return Ending{LastDay: e.LastDay, Scheme: e.Scheme, after: Retired}
 }
 
-func (e EmployeeHired) states(o origin, say say) {
+func (e EmployeeHired) states(o origin, say voice) {
 	e.Terms.states(say)
 	e.Person.states(o, say)
 }
 
-func (e EmployeeRehired) states(o origin, say say) {
+func (e EmployeeRehired) states(o origin, say voice) {
 	e.Terms.states(say)
 	e.Person.states(o, say)
 }
 
-func (t Terms) states(say say) {
+func (t Terms) states(say voice) {
 	say(AttrLegalEntity, LegalEntity{t.LegalEntityID})
 	say(AttrFTE, WorkingTime{FTE: t.FTE})
 }
 
-func (e PositionAssigned) states(_ origin, say say) {
+func (e PositionAssigned) states(_ origin, say voice) {
 	if e.Kind == Secondary {
 		say(SecondaryPosition(e.PositionID), e.Assignment)
 	} else {
@@ -98,9 +98,9 @@ func (e PositionAssigned) states(_ origin, say say) {
 	}
 }
 
-func (e ManagerAssigned) states(_ origin, say say) { say(AttrManager, Manager{e.ManagerEmployeeID}) }
+func (e ManagerAssigned) states(_ origin, say voice) { say(AttrManager, Manager{e.ManagerEmployeeID}) }
 
-func (e CompensationChanged) states(o origin, say say) {
+func (e CompensationChanged) states(o origin, say voice) {
 	say(AttrCompensation, Compensation{
 		PayBasis:     e.PayBasis,
 		Amount:       refer(o, "/amount", e.Amount),
@@ -110,11 +110,11 @@ func (e CompensationChanged) states(o origin, say say) {
 	})
 }
 
-func (e WorkingTimeChanged) states(_ origin, say say) { say(AttrFTE, e.WorkingTime) }
+func (e WorkingTimeChanged) states(_ origin, say voice) { say(AttrFTE, e.WorkingTime) }
 
-func (e PersonalDataChanged) states(o origin, say say) { e.Person.states(o, say) }
+func (e PersonalDataChanged) states(o origin, say voice) { e.Person.states(o, say) }
 
-func (p Person) states(o origin, say say) {
+func (p Person) states(o origin, say voice) {
 	sayPersonal(say, o, AttrLegalName, p.LegalName)
 	sayPersonal(say, o, AttrPreferredName, p.PreferredName)
 	sayPersonal(say, o, AttrBirthDate, p.BirthDate)
@@ -127,13 +127,13 @@ func (p Person) states(o origin, say say) {
 }
 
 // sayPersonal refers to a personal field: it has the name of its attribute.
-func sayPersonal[P domain.Purpose, T any](say say, o origin, attribute Attribute, p *domain.Personal[P, T]) {
+func sayPersonal[P domain.Purpose, T any](say voice, o origin, attribute Attribute, p *domain.Personal[P, T]) {
 	if p != nil {
 		say(attribute, refer(o, "/"+string(attribute), p))
 	}
 }
 
-func (e BankAccountChanged) states(o origin, say say) {
+func (e BankAccountChanged) states(o origin, say voice) {
 	say(AttrBank, BankAccount{
 		IBAN:   refer(o, "/iban", e.IBAN),
 		BIC:    refer(o, "/bic", e.BIC),
@@ -142,5 +142,5 @@ func (e BankAccountChanged) states(o origin, say say) {
 }
 
 // Ends of a spell state nothing of the days after: the fold reads ends().
-func (e EmploymentTerminated) states(origin, say) {}
-func (e EmployeeRetired) states(origin, say)      {}
+func (e EmploymentTerminated) states(origin, voice) {}
+func (e EmployeeRetired) states(origin, voice)      {}
