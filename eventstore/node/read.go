@@ -1,0 +1,237 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
+
+	"daybook.example/eventstore/log"
+)
+
+const (
+	allStreams = "$all"
+	linkType   = "$>"
+
+	pageEvents = 512      // read from the log at once, at most
+	pageBytes  = 64 << 10 // likewise, but for a larger last event: what a stalled reader holds
+	pageFirst  = 16       // events of a stream's first page, whose size nobody knows yet
+)
+
+// service serves the Streams of one log.
+type service struct {
+	streams.UnimplementedStreamsServer
+	log         *log.Log
+	logger      *slog.Logger
+	allowWrites bool // over TCP
+	closing     <-chan struct{}
+}
+
+// Read answers a read or, when asked to, goes on as a subscription.
+func (s *service) Read(request *streams.ReadReq, srv streams.Streams_ReadServer) error {
+	q, err := parseQuery(request.GetOptions())
+	if err != nil {
+		return err
+	}
+	send := sender{Streams_ReadServer: srv, service: s, resolve: q.resolve, textIDs: q.textIDs}
+	switch {
+	case q.subscription:
+		return s.subscribe(q, send)
+	case q.stream == allStreams:
+		return s.readAll(q, send)
+	}
+	return s.readStream(q, send)
+}
+
+func (s *service) readStream(q query, send sender) error {
+	state := s.log.Stream(q.stream)
+	if state.Tombstoned {
+		return streamDeleted(send.Context(), q.stream)
+	}
+	if !state.Exists {
+		return send.notFound(q.stream)
+	}
+	sent, err := s.pump(s.streamSource(q.stream, int64(min(q.from, math.MaxInt64)), q.direction), q, send)
+	if err != nil || q.compatibility == 0 {
+		return err
+	}
+	if sent == 0 && q.direction == log.Forwards && q.from < uint64(state.First) {
+		if err := send.firstPosition(state.First); err != nil {
+			return err
+		}
+	}
+	return send.lastPosition(state.Head)
+}
+
+func (s *service) readAll(q query, send sender) error {
+	head := s.log.Head()
+	from := q.from
+	if from == end && q.direction == log.Forwards {
+		from = head + 1
+	}
+	_, err := s.pump(s.allSource(from, q.direction), q, send)
+	if err != nil || q.compatibility == 0 {
+		return err
+	}
+	return send.lastPositionOfAll(head)
+}
+
+// pump sends what a source holds, up to the number of events asked for.
+func (s *service) pump(from source, q query, send sender) (sent uint64, err error) {
+	ctx := send.Context()
+	for more := true; more && sent < q.count; {
+		want := pageEvents
+		if q.filter == nil {
+			want = int(min(q.count-sent, pageEvents))
+		}
+		var page []log.Record
+		if page, more, err = from.page(ctx, want); err != nil {
+			return sent, s.failure(ctx, q.stream, err)
+		}
+		for i, record := range page {
+			if sent == q.count {
+				break
+			}
+			if !q.shows(record) {
+				continue
+			}
+			if err := send.event(record); err != nil {
+				return sent, err
+			}
+			sent++
+			page[i] = log.Record{} // a slow reader holds only what it has not got
+		}
+		if s.closes() {
+			return sent, shuttingDown(ctx)
+		}
+	}
+	return sent, nil
+}
+
+func (s *service) closes() bool {
+	select {
+	case <-s.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+// source reads the log page by page. More tells that there may be a next page:
+// the last one was as long as it may be.
+type source interface {
+	page(ctx context.Context, want int) (records []log.Record, more bool, err error)
+}
+
+// streamSource reads one stream.
+type streamSource struct {
+	log       *log.Log
+	name      string
+	next      int64
+	direction log.Direction
+	size      int
+}
+
+func (s *service) streamSource(name string, from int64, direction log.Direction) *streamSource {
+	return &streamSource{log: s.log, name: name, next: from, direction: direction, size: pageFirst}
+}
+
+func (s *streamSource) page(ctx context.Context, want int) ([]log.Record, bool, error) {
+	want = min(want, s.size)
+	records, err := s.log.ReadStream(ctx, s.name, s.next, s.direction, want)
+	if err != nil || len(records) == 0 {
+		return nil, false, err
+	}
+	s.next = records[len(records)-1].Revision + 1
+	if s.direction == log.Backwards {
+		s.next -= 2
+	}
+	s.resize(records)
+	return records, len(records) == want, nil
+}
+
+// resize keeps pages near pageBytes: the log counts a stream's page in events.
+func (s *streamSource) resize(records []log.Record) {
+	mean := bytesOf(records)/len(records) + 1
+	s.size = min(max(pageBytes/mean, 1), 2*s.size, pageEvents)
+}
+
+func bytesOf(records []log.Record) (size int) {
+	for i := range records {
+		size += len(records[i].Event)
+	}
+	return size
+}
+
+// allSource reads the whole log.
+type allSource struct {
+	log       *log.Log
+	next      uint64
+	direction log.Direction
+}
+
+func (s *service) allSource(from uint64, direction log.Direction) *allSource {
+	return &allSource{log: s.log, next: from, direction: direction}
+}
+
+func (s *allSource) page(ctx context.Context, want int) ([]log.Record, bool, error) {
+	records, err := s.log.ReadAll(ctx, s.next, s.direction, want, pageBytes)
+	if err != nil || len(records) == 0 {
+		return nil, false, err
+	}
+	s.next = records[len(records)-1].Position
+	if s.direction == log.Forwards {
+		s.next++
+	}
+	return records, len(records) == want || bytesOf(records) >= pageBytes, nil
+}
+
+// sender answers one read.
+type sender struct {
+	streams.Streams_ReadServer
+	service *service
+	resolve bool // links to what they point to
+	textIDs bool // instead of structured ones
+}
+
+func (s sender) event(r log.Record) error {
+	original := s.recorded(r)
+	if !s.resolve || r.Type != linkType {
+		return s.SendMsg(encodeEvent(original, nil, r.Position))
+	}
+	stream, revision, ok := linkTarget(r)
+	if !ok {
+		return s.SendMsg(encodeEvent(original, nil, r.Position))
+	}
+	found, err := s.service.log.ReadStream(s.Context(), stream, revision, log.Forwards, 1)
+	if err != nil && !errors.Is(err, log.ErrStreamDeleted) {
+		return s.service.failure(s.Context(), stream, err)
+	}
+	var target *recorded // none when it is missing, deleted or truncated
+	if len(found) == 1 && found[0].Revision == revision {
+		target = s.recorded(found[0])
+	}
+	return s.SendMsg(encodeEvent(target, original, r.Position))
+}
+
+func (s sender) recorded(r log.Record) *recorded {
+	if s.textIDs {
+		return &recorded{stored: r.Event, id: textID(r.ID)}
+	}
+	return &recorded{stored: r.Event}
+}
+
+// linkTarget reads `revision@stream`, the data of a link.
+func linkTarget(r log.Record) (stream string, revision int64, ok bool) {
+	event, err := r.Decode()
+	if err != nil {
+		return "", 0, false
+	}
+	number, stream, ok := strings.Cut(string(event.GetData()), "@")
+	revision, err = strconv.ParseInt(number, 10, 64)
+	return stream, revision, ok && err == nil && revision >= 0 && stream != ""
+}
