@@ -1,0 +1,156 @@
+package domaintest
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"daybook.example/domain"
+)
+
+// Stored requires events to be stored as testdata/stored.golden says and to come
+// back as they were, and every type of the catalog to be among them. The golden
+// file is for ever: lines may be added.
+func Stored[E domain.Named](t testing.TB, catalog domain.Catalog[E], events ...E) {
+	t.Helper()
+	var got []byte
+	for _, event := range events {
+		data, err := domain.Encode(event)
+		require.NoError(t, err)
+		effective := ""
+		if e, ok := any(event).(domain.Effective); ok {
+			effective = e.EffectiveAt()
+		}
+		got = fmt.Appendf(got, "%s %d [%s] %s\n", event.EventType(), domain.SchemaVersion(event), effective, data)
+		back, err := catalog.Decode(event.EventType(), domain.SchemaVersion(event), data)
+		require.NoError(t, err)
+		require.Equal(t, event, back, "decoding gives what was encoded")
+	}
+	Golden(t, "stored.golden", got)
+	for _, name := range catalog.Names() {
+		require.Contains(t, string(got), name+" ", "every event is pinned")
+	}
+}
+
+// EveryEventIsListed counts the evolve methods of the package under test against
+// its catalog, so that no event is left out.
+func EveryEventIsListed[E domain.Named](t testing.TB, catalog domain.Catalog[E]) {
+	t.Helper()
+	paths, err := filepath.Glob("*.go")
+	require.NoError(t, err)
+	var evolving []string
+	for _, path := range paths {
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		require.NoError(t, err)
+		for _, d := range file.Decls {
+			if fn, ok := d.(*ast.FuncDecl); ok && fn.Recv != nil && fn.Name.Name == "evolve" {
+				evolving = append(evolving, fn.Recv.List[0].Type.(*ast.Ident).Name)
+			}
+		}
+	}
+	var listed []string
+	for _, listing := range catalog.Types() {
+		listed = append(listed, listing.Name())
+	}
+	require.ElementsMatch(t, evolving, listed)
+}
+
+// WireForm requires that the members of commands are snake_case, and that what
+// is not the wire's to bring has no wire form.
+func WireForm[C any](t testing.TB, commands ...C) {
+	t.Helper()
+	for _, command := range commands {
+		kind := reflect.TypeOf(command)
+		for i := range kind.NumField() {
+			name, _, _ := strings.Cut(kind.Field(i).Tag.Get("json"), ",")
+			require.Regexp(t, `^(-|[a-z]+(_[a-z]+)*)$`, name, "%s.%s", kind, kind.Field(i).Name)
+		}
+	}
+}
+
+// A Model is what Properties needs to know of a decider: how to draw a command
+// when so many events are recorded, and what else is always true.
+type Model[C, S any, E domain.Named] struct {
+	Decider domain.Decider[C, S, E]
+	Catalog domain.Catalog[E]
+	Draw    func(t *rapid.T, recorded []domain.Recorded[E]) C
+	Always  func(t *rapid.T, state S, recorded []domain.Recorded[E]) // may be nil
+}
+
+const commandsMax = 30 // of one drawn list
+
+// Properties checks what is true of every decider, for any list of commands: it
+// does not panic, deciding is deterministic and changes nothing, encoding loses
+// nothing, and folding in halves is folding the whole.
+func Properties[C, S any, E domain.Named](t *testing.T, m Model[C, S, E]) {
+	t.Helper()
+	rapid.Check(t, func(t *rapid.T) {
+		var facts []domain.Recorded[E]
+		state := m.Decider.Initial
+		for range rapid.IntRange(0, commandsMax).Draw(t, "commands") {
+			command := m.Draw(t, facts)
+			events, err := m.Decider.Decide(state, command)
+			again, errAgain := m.Decider.Decide(state, command)
+			require.Equal(t, err, errAgain, "decide is deterministic")
+			require.Equal(t, events, again, "decide is deterministic")
+			require.Equal(t, m.fold(facts), state, "decide changes nothing")
+			for _, event := range events {
+				fact := m.stored(t, event, len(facts))
+				facts, state = append(facts, fact), m.Decider.Evolve(state, fact)
+			}
+			if m.Always != nil {
+				m.Always(t, state, facts)
+			}
+		}
+		half := rapid.IntRange(0, len(facts)).Draw(t, "half")
+		require.Equal(t, m.fold(facts), m.Decider.Fold(m.fold(facts[:half]), facts[half:]...), "halves make the whole")
+	})
+}
+
+func (m Model[C, S, E]) fold(facts []domain.Recorded[E]) S {
+	return m.Decider.Fold(m.Decider.Initial, facts...)
+}
+
+// stored is the event as it comes back from the store.
+func (m Model[C, S, E]) stored(t *rapid.T, event E, revision int) domain.Recorded[E] {
+	data, err := domain.Encode(event)
+	require.NoError(t, err)
+	back, err := m.Catalog.Decode(event.EventType(), domain.SchemaVersion(event), data)
+	require.NoError(t, err)
+	require.Equal(t, event, back, "decoding gives what was encoded")
+	return domain.Recorded[E]{Recording: domain.Recording{ID: FactID(revision), Revision: uint64(revision)}, Event: back}
+}
+
+// A Refusal is one case in which a command is refused.
+type Refusal[C, E any] struct {
+	Code, Field string
+	Given       []E
+	When        C
+}
+
+// Refusals checks each case, and that together they show every rule.
+func Refusals[C, S, E any](t *testing.T, d domain.Decider[C, S, E], rules map[string]string, cases ...Refusal[C, E]) {
+	t.Helper()
+	shown := map[string]bool{}
+	for _, c := range cases {
+		shown[c.Code] = true
+		t.Run(c.Code+" "+c.Field, func(t *testing.T) {
+			t.Parallel()
+			For(t, d).Given(c.Given...).When(c.When).ThenRefused(c.Code, c.Field)
+		})
+	}
+	for rule := range rules {
+		require.True(t, shown[rule], "no case shows the rule %s", rule)
+	}
+	for code := range shown {
+		require.Contains(t, rules, code, "a rule that is not listed")
+	}
+}

@@ -1,0 +1,112 @@
+// Package operation decides what operators put on record about the running of
+// Daybook itself, so that no admin action has a path around the log.
+package operation
+
+import (
+	"cmp"
+
+	"github.com/google/uuid"
+
+	"daybook.example/domain"
+	"daybook.example/domain/field"
+)
+
+// Category is the category of the operators' stream.
+const Category = "operations"
+
+// Stream is the one stream of what operators did.
+const Stream = "operations"
+
+// LogStream is the stream that names the log; the last event in it counts.
+const LogStream = "log"
+
+// Decider is the behaviour of the operators' record.
+var Decider = domain.Decider[Command, State, Event]{
+	Decide: func(s State, c Command) ([]Event, error) { return c.decide(s) },
+	Evolve: func(s State, fact domain.Recorded[Event]) State { return fact.Event.evolve(s, fact.Recording) },
+}
+
+// A Command is one intent of an operator.
+type Command interface{ decide(State) ([]Event, error) }
+
+// State is what is on record.
+type State struct {
+	demo   *DemoStarted
+	waived map[waiver]bool
+	begun  bool
+}
+
+type waiver struct {
+	projection string
+	event      uuid.UUID
+}
+
+// Demo is how the log's demo company was made; none if the log is a real one.
+func (s State) Demo() (DemoStarted, bool) {
+	if s.demo == nil {
+		return DemoStarted{}, false
+	}
+	return *s.demo, true
+}
+
+// Waived reports whether a projection may pass an event that it cannot apply.
+func (s State) Waived(projection string, event uuid.UUID) bool {
+	return s.waived[waiver{projection, event}]
+}
+
+// Rules are the stable codes of all refusals, with what each asks for.
+var Rules = map[string]string{
+	"required":       "the field must be given",
+	"text-invalid":   "text has at most 200 characters, no control characters, and no blanks around it",
+	"not-a-demo":     "a log is a demo from its first event on, or never",
+	"demo-differs":   "a demo is continued as it began",
+	"dates-reversed": "the simulated clock runs forwards",
+}
+
+// WaiveEvent lets a projection pass an event that it cannot apply.
+type WaiveEvent struct {
+	Operator   string    `json:"-"` // the principal who asks
+	Projection string    `json:"projection"`
+	EventID    uuid.UUID `json:"event_id"`
+	Reason     string    `json:"reason"` // about the event; nobody is named in it
+}
+
+func (c WaiveEvent) decide(s State) ([]Event, error) {
+	if err := cmp.Or(
+		field.Line("/projection", c.Projection),
+		field.Required("/event_id", c.EventID),
+		field.Line("/reason", c.Reason),
+	); err != nil {
+		return nil, err
+	}
+	if s.Waived(c.Projection, c.EventID) {
+		return nil, nil
+	}
+	return []Event{ProjectionEventWaived{c.Projection, c.EventID, c.Reason, c.Operator}}, nil
+}
+
+// StartDemo says in a log's first event that the company in it is invented and
+// its clock was simulated at first.
+type StartDemo struct {
+	Seed uint32      `json:"seed"`
+	From domain.Date `json:"from"` // the simulated clock's first day
+	To   domain.Date `json:"to"`   // its last one; after it, time is real
+}
+
+func (c StartDemo) decide(s State) ([]Event, error) {
+	if err := cmp.Or(field.Required("/from", c.From), field.Required("/to", c.To)); err != nil {
+		return nil, err
+	}
+	started := DemoStarted(c)
+	switch {
+	case c.To.Before(c.From):
+		return nil, domain.Refuse("dates-reversed", "/to", "the simulated clock runs forwards: to is not before from")
+	case s.demo != nil && *s.demo == started:
+		return nil, nil
+	case s.demo != nil:
+		return nil, domain.Refuse("demo-differs", "", "this demo began with seed %d; continue it with the same one", s.demo.Seed)
+	case s.begun:
+		return nil, domain.Refuse("not-a-demo", "", "this log is a real one: start a demo in another folder")
+	}
+	return []Event{started}, nil
+}
