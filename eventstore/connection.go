@@ -17,6 +17,8 @@ import (
 // fill the memory with calls that nobody waits for any more.
 const callsMax = 4096
 
+var errClosed = fmt.Errorf("%w: the client is closed", ErrUnavailable)
+
 // A connection guards the official client against what it does to its callers
 // when the node is away: they hang, whatever their deadlines, and closing it
 // under a call panics. So every call runs in a goroutine of its own while its
@@ -31,6 +33,7 @@ type connection struct {
 	mu     sync.Mutex
 	closed bool
 	calls  sync.WaitGroup // calls under way, abandoned ones too
+	gone   chan struct{}  // closed when the client is
 }
 
 func dial(config *esdb.Configuration) (*connection, error) {
@@ -39,7 +42,7 @@ func dial(config *esdb.Configuration) (*connection, error) {
 		return nil, err
 	}
 	life, end := context.WithCancel(context.Background())
-	return &connection{inner: inner, slots: make(chan struct{}, callsMax), life: life, end: end}, nil
+	return &connection{inner: inner, slots: make(chan struct{}, callsMax), life: life, end: end, gone: make(chan struct{})}, nil
 }
 
 // begin counts a call in, unless the connection is closed.
@@ -47,7 +50,7 @@ func (c *connection) begin() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		return fmt.Errorf("%w: the client is closed", ErrUnavailable)
+		return errClosed
 	}
 	c.calls.Add(1)
 	return nil
@@ -85,22 +88,24 @@ func call[T any](ctx context.Context, c *connection, f func(context.Context) (T,
 }
 
 // close lets no new call in, ends the subscriptions and waits for the calls
-// under way. If ctx ends first the client stays open for ever: that leaks, and
-// closing it now would panic.
+// under way. If ctx ends first, the client is closed when they have returned, be
+// it never: closing it now would panic.
 func (c *connection) close(ctx context.Context) error {
 	c.mu.Lock()
-	already := c.closed
+	first := !c.closed
 	c.closed = true
 	c.mu.Unlock()
-	if already {
-		return nil
+	if first {
+		c.end()
+		go func() {
+			c.calls.Wait()
+			_ = c.inner.Close() // knows no error
+			close(c.gone)
+		}()
 	}
-	c.end()
-	idle := make(chan struct{})
-	go func() { c.calls.Wait(); close(idle) }()
 	select {
-	case <-idle:
-		return c.inner.Close()
+	case <-c.gone:
+		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("close the event store client: calls are still under way: %w", ctx.Err())
 	}

@@ -75,6 +75,9 @@ func (r Reader) subscribe(ctx context.Context, open func(context.Context) (*esdb
 	if err != nil {
 		stop()
 		cancel()
+		if ctx.Err() == nil && r.conn.life.Err() != nil {
+			return nil, errClosed
+		}
 		return nil, err
 	}
 	s := &Subscription{messages: make(chan Message, messagesAhead), cancel: cancel}
