@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	appendMax   = 1 << 20     // bytes of an append: data, metadata and twice the type of every event
-	lingerMax   = time.Second // how long a refused client may go on sending
+	appendMax   = 1 << 20         // bytes of an append: data, metadata and twice the type of every event
+	lingerMax   = 5 * time.Second // how long a refused client may go on sending
 	contentJSON = "application/json"
 
 	metadataOfMetadata = "$$$$" // how the name of metadata of metadata would begin

@@ -69,7 +69,7 @@ func Start(o Options) (*Node, error) {
 			warnAbout(tcp, o)
 		}
 		go func() {
-			if err := n.server.Serve(listener); err != nil {
+			if err := n.server.Serve(listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 				o.Logger.Error("the node stopped listening", "address", listener.Addr().String(), "error", err)
 			}
 		}()

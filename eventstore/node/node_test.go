@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -89,7 +90,12 @@ func (s *server) dial(address string) *esdb.Client {
 // raw is a connection for requests that the official client does not send.
 func (s *server) raw() *grpc.ClientConn {
 	s.t.Helper()
-	connection, err := grpc.NewClient("unix://"+s.options.Socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	return s.connect("unix://" + s.options.Socket)
+}
+
+func (s *server) connect(address string) *grpc.ClientConn {
+	s.t.Helper()
+	connection, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	require.NoError(s.t, err)
 	s.t.Cleanup(func() { _ = connection.Close() })
 	return connection
@@ -121,8 +127,8 @@ func appendTo(t *testing.T, c *esdb.Client, stream string, expected esdb.Expecte
 
 func codeOf(t *testing.T, err error) esdb.ErrorCode {
 	t.Helper()
-	wrapped, ok := esdb.FromError(err)
-	require.False(t, ok, "an error was expected")
+	wrapped, ok := errors.AsType[*esdb.Error](err)
+	require.True(t, ok, "%v", err)
 	return wrapped.Code()
 }
 
