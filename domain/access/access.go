@@ -5,6 +5,7 @@ package access
 
 import (
 	"cmp"
+	"errors"
 	"regexp"
 	"time"
 
@@ -105,7 +106,13 @@ type Issue struct {
 	LoopbackOnly bool      `json:"loopback_only,omitempty"` // refused on other listeners
 }
 
+// errNoContext says that the edge left out what only it can know.
+var errNoContext = errors.New("access: a command came without its context")
+
 func (c Issue) decide(s State) ([]Event, error) {
+	if c.TokenID == uuid.Nil || c.Now.IsZero() || c.IssuedBy == "" {
+		return nil, errNoContext
+	}
 	if err := cmp.Or(
 		field.Required("/role", c.Role),
 		field.OneOf("/role", c.Role, Roles...),
@@ -155,6 +162,8 @@ type Revoke struct {
 func (c Revoke) decide(s State) ([]Event, error) {
 	hash, known := s.hashes[c.TokenID]
 	switch {
+	case c.RevokedBy == "":
+		return nil, errNoContext
 	case !known:
 		return nil, &domain.Error{Kind: domain.NotFound, Code: "token-unknown", Message: "no such token was issued"}
 	case s.byHash[hash].Revoked:

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -45,7 +46,13 @@ type LineItem struct {
 	ItemRef          string         `json:"item_ref,omitempty"`
 }
 
+// errNoContext says that the edge left out what only it can know.
+var errNoContext = errors.New("journal: a command came without the ID or the book of its entry")
+
 func (c PostEntry) decide(s State) ([]Event, error) {
+	if c.EntryID == uuid.Nil || c.Book.Name == "" {
+		return nil, errNoContext
+	}
 	source := Source{c.Source.Stream, c.Source.EventID, c.DocumentNo}
 	if err := cmp.Or(s.accepts(""), c.check(), s.contains(c.PostingDate), s.new(c.EntryID, source)); err != nil {
 		return nil, err
@@ -262,6 +269,9 @@ func (c ReverseEntry) Period() domain.Period {
 // A reversal may touch accounts that are blocked by now: nothing else could take
 // back what stands on them.
 func (c ReverseEntry) decide(s State) ([]Event, error) {
+	if c.EntryID == uuid.Nil {
+		return nil, errNoContext
+	}
 	original, err := c.original()
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ package operation
 
 import (
 	"cmp"
+	"errors"
 
 	"github.com/google/uuid"
 
@@ -71,7 +72,13 @@ type WaiveEvent struct {
 	Reason     string    `json:"reason"` // about the event; nobody is named in it
 }
 
+// errNoContext says that the edge left out what only it can know.
+var errNoContext = errors.New("operation: a command came without its operator")
+
 func (c WaiveEvent) decide(s State) ([]Event, error) {
+	if c.Operator == "" {
+		return nil, errNoContext
+	}
 	if err := cmp.Or(
 		field.Line("/projection", c.Projection),
 		field.Required("/event_id", c.EventID),

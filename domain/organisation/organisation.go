@@ -5,6 +5,7 @@ package organisation
 
 import (
 	"cmp"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -116,12 +117,17 @@ func (c AddLocation) decide(s State) ([]Event, error) {
 	return add(s.Locations, c.ID, c.Name, LocationAdded(c))
 }
 
+// errNoContext says that the edge left out what only it can know.
+var errNoContext = errors.New("organisation: a command came without the ID of what it adds")
+
 // add decides that a thing with a name is known from now on.
 func add(known map[uuid.UUID]string, id uuid.UUID, name string, added Event) ([]Event, error) {
 	if err := field.Line("/name", name); err != nil {
 		return nil, err
 	}
 	switch was, exists := known[id]; {
+	case id == uuid.Nil:
+		return nil, errNoContext
 	case exists && was == name:
 		return nil, nil
 	case exists:

@@ -54,22 +54,25 @@ func TestDaysBeginInTheZone(t *testing.T) {
 	require.Equal(t, "UTC", State{}.Zone())
 }
 
+func refusal(code, field string, given []Event, when Command) domaintest.Refusal[Command, Event] {
+	return domaintest.Refusal[Command, Event]{Code: code, Field: field, Given: given, When: when}
+}
+
 func TestRefusals(t *testing.T) {
 	t.Parallel()
-	type refusal = domaintest.Refusal[Command, Event]
 	domaintest.Refusals(t, Decider, Rules,
-		refusal{"required", "/name", nil, Name{Country: "DE"}},
-		refusal{"required", "/country", nil, Name{Name: "Acme"}},
-		refusal{"text-invalid", "/name", nil, Name{Name: " Acme", Country: "DE"}},
-		refusal{"country-unknown", "/country", nil, Name{Name: "Acme", Country: "Germany"}},
-		refusal{"zone-unknown", "/zone", nil, Name{"Acme", "Europe/Atlantis", "DE"}},
-		refusal{"zone-unknown", "/zone", nil, Name{"Acme", "Local", "DE"}},
-		refusal{"zone-unknown", "/zone", nil, Name{"Acme", "../UTC", "DE"}},
-		refusal{"required", "/name", nil, AddLegalEntity{ID: north}},
-		refusal{"text-invalid", "/name", nil, AddLocation{north, strings.Repeat("x", 201)}},
-		refusal{"text-invalid", "/name", nil, AddLocation{north, "a\nb"}},
-		refusal{"already-added", "", []Event{LegalEntityAdded{north, "Acme"}}, AddLegalEntity{north, "Acme SE"}},
-		refusal{"name-taken", "/name", []Event{LocationAdded{north, "Bremen"}}, AddLocation{south, "Bremen"}},
+		refusal("required", "/name", nil, Name{Country: "DE"}),
+		refusal("required", "/country", nil, Name{Name: "Acme"}),
+		refusal("text-invalid", "/name", nil, Name{Name: " Acme", Country: "DE"}),
+		refusal("country-unknown", "/country", nil, Name{Name: "Acme", Country: "Germany"}),
+		refusal("zone-unknown", "/zone", nil, Name{"Acme", "Europe/Atlantis", "DE"}),
+		refusal("zone-unknown", "/zone", nil, Name{"Acme", "Local", "DE"}),
+		refusal("zone-unknown", "/zone", nil, Name{"Acme", "../UTC", "DE"}),
+		refusal("required", "/name", nil, AddLegalEntity{ID: north}),
+		refusal("text-invalid", "/name", nil, AddLocation{north, strings.Repeat("x", 201)}),
+		refusal("text-invalid", "/name", nil, AddLocation{north, "a\nb"}),
+		refusal("already-added", "", []Event{LegalEntityAdded{north, "Acme"}}, AddLegalEntity{north, "Acme SE"}),
+		refusal("name-taken", "/name", []Event{LocationAdded{north, "Bremen"}}, AddLocation{south, "Bremen"}),
 	)
 }
 

@@ -5,6 +5,7 @@ package orgunit
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 
 	"github.com/google/uuid"
@@ -127,7 +128,13 @@ type Create struct {
 	EffectiveFrom domain.Date `json:"effective_from,omitzero"` // default: today
 }
 
+// errNoContext says that the edge left out what only it can know.
+var errNoContext = errors.New("orgunit: a command came without its context")
+
 func (c Create) decide(s State) ([]Event, error) {
+	if c.Context.Self == uuid.Nil {
+		return nil, errNoContext
+	}
 	created := OrgUnitCreated{c.Name, c.Parent, cmp.Or(c.EffectiveFrom, c.Context.Today)}
 	if err := cmp.Or(
 		field.Line("/name", c.Name),
@@ -175,6 +182,9 @@ type Move struct {
 }
 
 func (c Move) decide(s State) ([]Event, error) {
+	if c.Context.Self == uuid.Nil {
+		return nil, errNoContext
+	}
 	from := cmp.Or(c.EffectiveFrom, c.Context.Today)
 	if err := cmp.Or(notSelf(c.Context.Self, c.Parent), s.open(from)); err != nil {
 		return nil, err

@@ -80,31 +80,34 @@ func TestTheTimelineIsByEffectiveDate(t *testing.T) {
 	require.False(t, state.Exists(day("2024-07-01")))
 }
 
+func refusal(code, field string, given []Event, when Command) domaintest.Refusal[Command, Event] {
+	return domaintest.Refusal[Command, Event]{Code: code, Field: field, Given: given, When: when}
+}
+
 func TestRefusals(t *testing.T) {
 	t.Parallel()
-	type refusal = domaintest.Refusal[Command, Event]
 	closed := sales(OrgUnitClosed{day("2024-06-01")})
 	early := day("2023-12-31")
 	domaintest.Refusals(t, Decider, Rules,
-		refusal{"required", "/name", nil, Create{}.With(ctx)},
-		refusal{"required", "/effective_from", nil, Create{Name: "Sales"}},
-		refusal{"required", "/effective_from", sales(), Rename{Name: "Sales"}},
-		refusal{"required", "/name", sales(), Rename{}.With(ctx)},
-		refusal{"text-invalid", "/name", sales(), Rename{Name: "Sales "}.With(ctx)},
-		refusal{"already-created", "", sales(), Create{Name: "Sales"}.With(ctx)},
-		refusal{"not-created", "", nil, Rename{Name: "Sales"}.With(ctx)},
-		refusal{"not-created", "", nil, Move{}.With(ctx)},
-		refusal{"not-created", "", nil, Close{}.With(ctx)},
-		refusal{"effective-before-creation", "/effective_from", sales(), Rename{Name: "Trade", EffectiveFrom: early}.With(ctx)},
-		refusal{"effective-before-creation", "/effective_from", sales(), Move{EffectiveFrom: early}.With(ctx)},
-		refusal{"effective-before-creation", "/effective_from", sales(), Close{EffectiveFrom: early}.With(ctx)},
-		refusal{"after-close", "/effective_from", closed, Rename{Name: "Trade"}.With(ctx)},
-		refusal{"after-close", "/effective_from", closed, Move{}.With(ctx)},
-		refusal{"already-closed", "", closed, Close{EffectiveFrom: day("2024-07-01")}.With(ctx)},
-		refusal{"change-after-close", "/effective_from", sales(OrgUnitRenamed{"Trade", day("2024-08-01")}), Close{}.With(ctx)},
-		refusal{"change-after-close", "/effective_from", sales(OrgUnitMoved{EffectiveFrom: ctx.Today}), Close{}.With(ctx)},
-		refusal{"parent-self", "/parent", nil, Create{Name: "Sales", Parent: self}.With(ctx)},
-		refusal{"parent-self", "/parent", sales(), Move{Parent: self}.With(ctx)},
+		refusal("required", "/name", nil, Create{}.With(ctx)),
+		refusal("required", "/effective_from", nil, Create{Name: "Sales"}.With(Context{Self: self})),
+		refusal("required", "/effective_from", sales(), Rename{Name: "Sales"}),
+		refusal("required", "/name", sales(), Rename{}.With(ctx)),
+		refusal("text-invalid", "/name", sales(), Rename{Name: "Sales "}.With(ctx)),
+		refusal("already-created", "", sales(), Create{Name: "Sales"}.With(ctx)),
+		refusal("not-created", "", nil, Rename{Name: "Sales"}.With(ctx)),
+		refusal("not-created", "", nil, Move{}.With(ctx)),
+		refusal("not-created", "", nil, Close{}.With(ctx)),
+		refusal("effective-before-creation", "/effective_from", sales(), Rename{Name: "Trade", EffectiveFrom: early}.With(ctx)),
+		refusal("effective-before-creation", "/effective_from", sales(), Move{EffectiveFrom: early}.With(ctx)),
+		refusal("effective-before-creation", "/effective_from", sales(), Close{EffectiveFrom: early}.With(ctx)),
+		refusal("after-close", "/effective_from", closed, Rename{Name: "Trade"}.With(ctx)),
+		refusal("after-close", "/effective_from", closed, Move{}.With(ctx)),
+		refusal("already-closed", "", closed, Close{EffectiveFrom: day("2024-07-01")}.With(ctx)),
+		refusal("change-after-close", "/effective_from", sales(OrgUnitRenamed{"Trade", day("2024-08-01")}), Close{}.With(ctx)),
+		refusal("change-after-close", "/effective_from", sales(OrgUnitMoved{EffectiveFrom: ctx.Today}), Close{}.With(ctx)),
+		refusal("parent-self", "/parent", nil, Create{Name: "Sales", Parent: self}.With(ctx)),
+		refusal("parent-self", "/parent", sales(), Move{Parent: self}.With(ctx)),
 	)
 }
 

@@ -1,0 +1,107 @@
+package operation_test
+
+import (
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"daybook.example/domain"
+	"daybook.example/domain/domaintest"
+	. "daybook.example/domain/operation"
+)
+
+var (
+	event = uuid.MustParse("00000000-0000-4000-8000-000000000001")
+	log   = uuid.MustParse("00000000-0000-4000-8000-000000000002")
+)
+
+func day(text string) domain.Date { return domain.MustDate(text) }
+
+func given(t testing.TB, events ...Event) domaintest.Spec[Command, State, Event] {
+	return domaintest.For(t, Decider).Given(events...)
+}
+
+func waive() WaiveEvent { return WaiveEvent{"operator-1", "audit_log", event, "written by a test"} }
+
+func demo() StartDemo { return StartDemo{7, day("2023-07-01"), day("2025-12-31")} }
+
+func TestWaiving(t *testing.T) {
+	t.Parallel()
+	waived := ProjectionEventWaived{"audit_log", event, "written by a test", "operator-1"}
+	given(t).When(waive()).Then(waived)
+	given(t, waived).When(waive()).Then()
+	state := given(t, waived).State()
+	require.True(t, state.Waived("audit_log", event))
+	require.False(t, state.Waived("journal_line", event))
+	require.False(t, State{}.Waived("audit_log", event))
+}
+
+func TestStartingADemo(t *testing.T) {
+	t.Parallel()
+	given(t).When(demo()).Then(DemoStarted(demo()))
+	given(t, DemoStarted(demo())).When(demo()).Then()
+	started, ok := given(t, DemoStarted(demo())).State().Demo()
+	require.True(t, ok)
+	require.Equal(t, DemoStarted(demo()), started)
+	_, ok = given(t, LogNamed{log}).State().Demo()
+	require.False(t, ok)
+}
+
+func refusal(code, field string, given []Event, when Command) domaintest.Refusal[Command, Event] {
+	return domaintest.Refusal[Command, Event]{Code: code, Field: field, Given: given, When: when}
+}
+
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	waiver := func(change func(*WaiveEvent)) Command {
+		c := waive()
+		change(&c)
+		return c
+	}
+	domaintest.Refusals(t, Decider, Rules,
+		refusal("required", "/projection", nil, waiver(func(c *WaiveEvent) { c.Projection = "" })),
+		refusal("required", "/event_id", nil, waiver(func(c *WaiveEvent) { c.EventID = uuid.Nil })),
+		refusal("required", "/reason", nil, waiver(func(c *WaiveEvent) { c.Reason = "" })),
+		refusal("text-invalid", "/reason", nil, waiver(func(c *WaiveEvent) { c.Reason = "a\x00" })),
+		refusal("required", "/from", nil, StartDemo{To: day("2025-12-31")}),
+		refusal("required", "/to", nil, StartDemo{From: day("2025-12-31")}),
+		refusal("dates-reversed", "/to", nil, StartDemo{7, day("2025-12-31"), day("2023-07-01")}),
+		refusal("demo-differs", "", []Event{DemoStarted{8, day("2023-07-01"), day("2025-12-31")}}, demo()),
+		refusal("not-a-demo", "", []Event{LogRestored{event, "disk-lost"}}, demo()),
+		refusal("not-a-demo", "", []Event{ProjectionEventWaived{"audit_log", event, "written by a test", "operator-1"}}, demo()),
+	)
+}
+
+func TestWithoutContextNothingIsDecided(t *testing.T) {
+	t.Parallel()
+	c := waive()
+	c.Operator = ""
+	_, err := Decider.Decide(State{}, c)
+	require.ErrorContains(t, err, "without its operator")
+}
+
+func TestStoredShapes(t *testing.T) {
+	t.Parallel()
+	domaintest.Stored[Event](t, Catalog,
+		ProjectionEventWaived{"audit_log", event, "written by a test", "operator-1"},
+		DemoStarted(demo()),
+		LogRestored{event, "disk-lost"},
+		LogNamed{log},
+	)
+	domaintest.EveryEventIsListed(t, Catalog)
+	domaintest.WireForm[Command](t, WaiveEvent{}, StartDemo{})
+}
+
+func TestProperties(t *testing.T) {
+	t.Parallel()
+	domaintest.Properties(t, domaintest.Model[Command, State, Event]{
+		Decider: Decider, Catalog: Catalog,
+		Draw: func(t *rapid.T, _ []domain.Recorded[Event]) Command {
+			other := waive()
+			other.Projection = rapid.SampledFrom([]string{"", "journal_line"}).Draw(t, "projection")
+			return rapid.SampledFrom([]Command{waive(), other, demo(), StartDemo{Seed: 8}}).Draw(t, "command")
+		},
+	})
+}
