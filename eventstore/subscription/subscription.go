@@ -1,0 +1,203 @@
+// Package subscription brings the whole log to a Watermill handler: one message
+// is a batch of events, in the order of the log, and the next one comes only
+// after the handler has acknowledged it.
+//
+// Watermill gives no order of its own; one message in flight does. So speed
+// comes from the size of a batch, and that follows the handler: a batch is
+// whatever is ready when the last one is done. README.md says more.
+package subscription
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"daybook.example/eventstore"
+)
+
+// Topic is the one topic there is: all streams.
+const Topic = "$all"
+
+// Defaults of Config.
+const (
+	liveEvents    = 512
+	catchUpEvents = 4096
+	batchBytes    = 4 << 20
+	batchesAhead  = 2
+
+	nackDelayMin = 100 * time.Millisecond
+	nackDelayMax = 30 * time.Second
+)
+
+// Config of a Subscriber. Client and From are required.
+type Config struct {
+	Client *eventstore.Client
+
+	// From says where the handler is: batches begin after that position. It is
+	// asked at every Subscribe.
+	From func(ctx context.Context) (eventstore.Position, error)
+
+	// Decode turns an event into what Batch.Decoded holds; nil leaves it empty.
+	// Its error, or panic, belongs to the event: the batch comes all the same.
+	// It is not asked about the store's own events.
+	Decode func(eventstore.Recorded) (any, error)
+
+	MaxEvents int // of a batch; by default 512, and 4096 until the handler has caught up
+	MaxBytes  int // a batch that holds as many takes no further event; 4 MiB by default
+	Prefetch  int // batches decoded while the handler works; 2 by default
+
+	// NackDelay is how long a refused batch waits before it comes again; attempt
+	// counts from 0. By default 100 ms, doubling up to 30 s.
+	NackDelay func(attempt int) time.Duration
+
+	Logger *slog.Logger // slog.Default by default
+}
+
+func (c *Config) complete() error {
+	if c.Client == nil || c.From == nil {
+		return errors.New("subscription: Client and From are required")
+	}
+	if c.MaxBytes <= 0 {
+		c.MaxBytes = batchBytes
+	}
+	if c.Prefetch <= 0 {
+		c.Prefetch = batchesAhead
+	}
+	if c.Decode == nil {
+		c.Decode = func(eventstore.Recorded) (any, error) { return nil, nil }
+	}
+	if c.NackDelay == nil {
+		c.NackDelay = func(attempt int) time.Duration { return doubling(nackDelayMin, nackDelayMax, attempt) }
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return nil
+}
+
+// doubling is least, twice that, and so on up to most.
+func doubling(least, most time.Duration, attempt int) time.Duration {
+	if attempt >= 30 {
+		return most
+	}
+	return min(least<<attempt, most)
+}
+
+var _ message.Subscriber = (*Subscriber)(nil)
+
+// Subscriber is a Watermill subscriber.
+type Subscriber struct {
+	config Config
+
+	life  context.Context
+	end   context.CancelFunc
+	mu    sync.Mutex // guards against Subscribe during Close
+	tasks sync.WaitGroup
+}
+
+// New makes a subscriber.
+func New(c Config) (*Subscriber, error) {
+	if err := c.complete(); err != nil {
+		return nil, err
+	}
+	life, end := context.WithCancel(context.Background())
+	return &Subscriber{config: c, life: life, end: end}, nil
+}
+
+// Subscribe delivers batches after the position that From answers, for ever:
+// it comes back by itself when the store was away. It ends, and the channel is
+// closed, when ctx ends or by Close; a message that is out then is forgotten,
+// and its context ends. Subscriptions do not know each other.
+func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	if topic != Topic {
+		return nil, fmt.Errorf("subscribe to %q: the one topic is %q", topic, Topic)
+	}
+	from, err := s.config.From(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("subscribe: ask where to begin: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.life.Err() != nil {
+		return nil, errors.New("subscribe: the subscriber is closed")
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(s.life, cancel)
+
+	out := make(chan *message.Message)
+	items, batches := make(chan item), make(chan *Batch)
+	s.tasks.Go(func() { (&reader{config: s.config, at: from, items: items}).run(ctx) })
+	s.tasks.Go(func() { newPacker(s.config, from).run(ctx, items, batches) })
+	s.tasks.Go(func() {
+		defer stop()
+		defer cancel()
+		defer close(out)
+		s.deliver(ctx, batches, out)
+	})
+	return out, nil
+}
+
+// deliver hands out one batch after the other.
+func (s *Subscriber) deliver(ctx context.Context, batches <-chan *Batch, out chan<- *message.Message) {
+	for ctx.Err() == nil {
+		select {
+		case batch := <-batches:
+			for attempt := 0; !s.deliverOnce(ctx, batch, out); attempt++ {
+				if !sleep(ctx, s.config.NackDelay(attempt)) {
+					return
+				}
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// deliverOnce reports whether the handler acknowledged the batch. Each delivery
+// is a new message, and the batch is in its context: a copy that Watermill makes
+// of a refused one would have lost it.
+func (s *Subscriber) deliverOnce(ctx context.Context, batch *Batch, out chan<- *message.Message) bool {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	m := batch.message(ctx)
+	select {
+	case out <- m:
+	case <-ctx.Done():
+		return false
+	}
+	select {
+	case <-m.Acked():
+		return true
+	case <-m.Nacked():
+		return false
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// Close ends all subscriptions and returns when their channels are closed. It
+// does not wait for handlers.
+func (s *Subscriber) Close() error {
+	s.mu.Lock()
+	s.end()
+	s.mu.Unlock()
+	s.tasks.Wait()
+	return nil
+}
+
+// sleep reports whether it slept to the end.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
