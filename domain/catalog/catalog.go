@@ -102,6 +102,16 @@ func Aggregates() iter.Seq[Aggregate] {
 	}
 }
 
+// ByCategory finds the kind of stream whose names begin with a category.
+func ByCategory(category string) (Aggregate, bool) {
+	for _, aggregate := range aggregates {
+		if aggregate.Category == category {
+			return aggregate, true
+		}
+	}
+	return Aggregate{}, false
+}
+
 // Types lists the events that are written today, in the order of the
 // documentation.
 func (a Aggregate) Types() iter.Seq[Type] {

@@ -64,6 +64,17 @@ func TestStoredNamesAreUnique(t *testing.T) {
 	require.Contains(t, names, "journal-entry-posted")
 }
 
+func TestAggregatesAreFoundByCategory(t *testing.T) {
+	t.Parallel()
+	for aggregate := range Aggregates() {
+		found, ok := ByCategory(aggregate.Category)
+		require.True(t, ok)
+		require.Equal(t, aggregate.Streams, found.Streams, "a category belongs to one kind of stream")
+	}
+	_, ok := ByCategory("order")
+	require.False(t, ok)
+}
+
 func TestListsAndDecodes(t *testing.T) {
 	t.Parallel()
 	for aggregate := range Aggregates() {

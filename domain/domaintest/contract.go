@@ -1,12 +1,14 @@
 package domaintest
 
 import (
+	"encoding/json"
 	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -63,16 +65,31 @@ func EveryEventIsListed[E domain.Named](t testing.TB, catalog domain.Catalog[E])
 	require.ElementsMatch(t, evolving, listed)
 }
 
-// WireForm requires that the members of commands are snake_case, and that what
-// is not the wire's to bring has no wire form.
+// WireForm requires that the members of commands are snake_case, and that the
+// wire cannot bring what is not its to bring, whatever it calls it.
 func WireForm[C any](t testing.TB, commands ...C) {
 	t.Helper()
 	for _, command := range commands {
 		kind := reflect.TypeOf(command)
-		for i := range kind.NumField() {
-			name, _, _ := strings.Cut(kind.Field(i).Tag.Get("json"), ",")
-			require.Regexp(t, `^(-|[a-z]+(_[a-z]+)*)$`, name, "%s.%s", kind, kind.Field(i).Name)
+		for field := range kind.Fields() {
+			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			require.Regexp(t, `^(-|[a-z]+(_[a-z]+)*)$`, name, "%s.%s", kind, field.Name)
+			if name == "-" {
+				unreachable(t, kind, field.Name)
+			}
 		}
+	}
+}
+
+// unreachable sends a number, which no such field could hold, under every name
+// that a decoder might know the field by.
+func unreachable(t testing.TB, kind reflect.Type, name string) {
+	t.Helper()
+	snake := strings.ToLower(regexp.MustCompile(`([a-z])([A-Z])`).ReplaceAllString(name, "${1}_$2"))
+	for _, member := range []string{name, strings.ToLower(name), snake, "-"} {
+		decoded := reflect.New(kind)
+		require.NoError(t, json.Unmarshal(fmt.Appendf(nil, `{%q:17.5}`, member), decoded.Interface()), "%s.%s", kind, name)
+		require.True(t, decoded.Elem().IsZero(), "%s.%s", kind, name)
 	}
 }
 
@@ -89,9 +106,14 @@ const commandsMax = 30 // of one drawn list
 
 // Properties checks what is true of every decider, for any list of commands: it
 // does not panic, deciding is deterministic and changes nothing, encoding loses
-// nothing, and folding in halves is folding the whole.
+// nothing, and folding in halves is folding the whole. An event in the wrong
+// place does not panic either.
 func Properties[C, S any, E domain.Named](t *testing.T, m Model[C, S, E]) {
 	t.Helper()
+	for _, kind := range m.Catalog.Types() {
+		stray := domain.Recorded[E]{Event: reflect.Zero(kind).Interface().(E)}
+		require.NotPanics(t, func() { m.Decider.Evolve(m.Decider.Initial, stray) }, kind)
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		var facts []domain.Recorded[E]
 		state := m.Decider.Initial

@@ -92,28 +92,25 @@ func (s State) new(id uuid.UUID, source Source) error {
 	if _, exists := s.entries[id]; exists {
 		return domain.Refuse("entry-exists", "", "this entry is posted already")
 	}
-	for _, key := range source.keys() {
-		if _, posted := s.sources[key]; !posted {
-			continue
-		}
-		if source.EventID != uuid.Nil {
-			return domain.Refuse("source-posted", "/source/event_id", "an entry is posted for this event already; reverse it first")
-		}
+	switch posted := s.sources[source.key()]; {
+	case posted && source.EventID != uuid.Nil:
+		return domain.Refuse("source-posted", "/source/event_id", "an entry is posted for this event already; reverse it first")
+	case posted:
 		return domain.Refuse("source-posted", "/document_no", "an entry is posted under this document number already; reverse it first, or name the event that this one is posted for")
 	}
 	return nil
 }
 
-// keys are by what an entry's source is known again: the event where one is
-// named, for several entries may come from one document; else the document.
-func (s Source) keys() []string {
+// key is by what an entry's source is known again: the event where one is named,
+// for several entries may come from one document; else the document.
+func (s Source) key() string {
 	switch {
 	case s.EventID != uuid.Nil:
-		return []string{s.EventID.String()}
+		return s.EventID.String()
 	case s.DocumentNo != "":
-		return []string{"document " + s.DocumentNo}
+		return "document " + s.DocumentNo
 	}
-	return nil
+	return ""
 }
 
 // lines are the entry's lines at the book's scale, once they are in order.

@@ -133,33 +133,32 @@ func (e EntryReversed) EffectiveAt() string { return e.PostingDate.String() }
 func (e PeriodOpened) evolve(s State, _ domain.Recording) State {
 	s.status, s.book, s.period, s.openingFrom = open, e.Book, e.Period, e.OpeningFrom
 	s.currency = e.FunctionalCurrency
-	s.entries = map[uuid.UUID]entry{}
-	s.sources = map[string]uuid.UUID{}
-	s.reversed = map[uuid.UUID]bool{}
-	s.totals = map[string]sums{}
 	return s
 }
 
 func (e EntryPosted) evolve(s State, r domain.Recording) State {
-	for _, key := range e.Source.keys() {
-		s.sources[key] = e.EntryID
+	s = s.enter(e.EntryID, e.EntryNo, e.Lines, entry{r.Revision, e.Source.key()})
+	if key := e.Source.key(); key != "" {
+		s.sources[key] = true
 	}
-	return s.enter(e.EntryID, e.EntryNo, r.Revision, e.Lines, e.Source)
+	return s
 }
 
+// A source whose entry is reversed may be posted again.
 func (e EntryReversed) evolve(s State, r domain.Recording) State {
+	s = s.enter(e.EntryID, e.EntryNo, e.Lines, entry{revision: r.Revision})
 	s.reversed[e.ReversesEntryID] = true
-	for _, key := range s.entries[e.ReversesEntryID].source.keys() {
-		if s.sources[key] == e.ReversesEntryID {
-			delete(s.sources, key)
-		}
-	}
-	return s.enter(e.EntryID, e.EntryNo, r.Revision, e.Lines, Source{})
+	delete(s.sources, s.entries[e.ReversesEntryID].source)
+	return s
 }
 
 // enter counts an entry and its lines.
-func (s State) enter(id uuid.UUID, number int, revision uint64, lines []Line, source Source) State {
-	s.entries[id] = entry{revision, source}
+func (s State) enter(id uuid.UUID, number int, lines []Line, e entry) State {
+	if s.entries == nil {
+		s.entries, s.reversed = map[uuid.UUID]entry{}, map[uuid.UUID]bool{}
+		s.sources, s.totals = map[string]bool{}, map[string]sums{}
+	}
+	s.entries[id] = e
 	s.lastNo = number
 	for _, line := range lines {
 		s.totals[line.Account] = s.totals[line.Account].add(line.Side, line.FunctionalAmount.Amount)

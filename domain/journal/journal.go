@@ -52,9 +52,9 @@ type State struct {
 	currency    domain.Currency
 	lastNo      int
 	entries     map[uuid.UUID]entry
-	sources     map[string]uuid.UUID // the entry posted for a source, while it is not reversed
-	reversed    map[uuid.UUID]bool   // entries of any period that were reversed in this one
-	totals      map[string]sums      // by account
+	sources     map[string]bool    // whose entry is posted and not reversed in this period
+	reversed    map[uuid.UUID]bool // entries of any period that were reversed in this one
+	totals      map[string]sums    // by account
 }
 
 type status int
@@ -68,7 +68,7 @@ const (
 
 type entry struct {
 	revision uint64
-	source   Source
+	source   string // its key
 }
 
 // EntryRevision is the revision in the period's stream at which an entry stands:
