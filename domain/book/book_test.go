@@ -52,6 +52,12 @@ func TestRenamingAndBlocking(t *testing.T) {
 	given(t, main(AccountBlocked{"1200"})...).When(BlockAccount{"1200"}).Then()
 }
 
+func TestSidesAreTwo(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, Credit, Debit.Other())
+	require.Equal(t, Debit, Credit.Other())
+}
+
 func TestStateIsTheChartOfAccounts(t *testing.T) {
 	t.Parallel()
 	state := given(t, main(AccountRenamed{"1200", "Cash at bank"}, AccountBlocked{"1200"})...).State()

@@ -182,16 +182,23 @@ func (i LineItem) money(at string, b book.State) error {
 		return err
 	}
 	return cmp.Or(
-		signed(at, i.Amount, other),
+		sized(at, i.Amount, other),
 		i.counterpart(at, other, b.FunctionalCurrency, functional),
 		i.rate(at, functional),
 	)
 }
 
-// signed refuses negative amounts, and a line that moves nothing. A rounding
-// line may have a functional amount alone.
-func signed(at string, amount, functional domain.Money) error {
+// amountMax leaves room for the sum of a million lines: totals must fit a Decimal.
+var amountMax = domain.MustDecimal("999999999999999999.999999")
+
+// sized refuses amounts that are negative or too large, and a line that moves
+// nothing. A rounding line may have a functional amount alone.
+func sized(at string, amount, functional domain.Money) error {
 	switch {
+	case amount.Amount.Compare(amountMax) > 0:
+		return domain.Refuse("amount-too-large", at+"/amount/amount", "an amount has at most 18 digits before the point")
+	case functional.Amount.Compare(amountMax) > 0:
+		return domain.Refuse("amount-too-large", at+"/functional_amount/amount", "an amount has at most 18 digits before the point")
 	case amount.Amount.Sign() < 0:
 		return domain.Refuse("amount-negative", at+"/amount/amount", "an amount is not negative: choose the other side")
 	case functional.Amount.Sign() < 0:

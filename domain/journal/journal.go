@@ -108,6 +108,7 @@ var Rules = map[string]string{
 	"account-currency":            "an account that is kept in one currency takes no other",
 	"amount-negative":             "amounts are not negative: the side says what they mean",
 	"amount-zero":                 "a line moves something",
+	"amount-too-large":            "an amount has at most 18 digits before the point",
 	"currency-unknown":            "a currency is an ISO 4217 code",
 	"scale-exceeded":              "amounts have at most as many decimal places as the book's scale",
 	"functional-currency":         "functional amounts are in the book's functional currency",

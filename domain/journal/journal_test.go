@@ -296,3 +296,26 @@ func TestStoredShapes(t *testing.T) {
 	domaintest.WireForm[Command](t, OpenPeriod{}, PostEntry{}, ReverseEntry{}, SoftClose{}, ClosePeriod{}, ReopenPeriod{})
 	domaintest.WireForm[any](t, LineItem{}, SourceEvent{})
 }
+
+// TestTotalsOfTheLargestAmountsAreStored would fail if a sum outgrew a Decimal:
+// then a period could be closed but never read again.
+func TestTotalsOfTheLargestAmountsAreStored(t *testing.T) {
+	t.Parallel()
+	state := given(t, inJune()...).State()
+	largest := sale(func(c *PostEntry) {
+		c.Lines = nil
+		for range 100 {
+			c.Lines = append(c.Lines, item("1400", book.Debit, eur("999999999999999999.99")), item("8400", book.Credit, eur("999999999999999999.99")))
+		}
+	})
+	events, err := Decider.Decide(state, largest)
+	require.NoError(t, err)
+	state = Decider.Fold(state, domain.Recorded[Event]{Event: events[0]})
+	closing, err := Decider.Decide(state, ClosePeriod{})
+	require.NoError(t, err)
+	data, err := domain.Encode(closing[0])
+	require.NoError(t, err)
+	back, err := Catalog.Decode(closing[0].EventType(), 1, data)
+	require.NoError(t, err)
+	require.Equal(t, closing[0], back)
+}

@@ -102,6 +102,8 @@ func lineRefusals() []domaintest.Refusal[Command, Event] {
 		line("scale-exceeded", "functional_amount/amount", func(l *LineItem) { l.FunctionalAmount = eur("119.001") }),
 		line("amount-negative", "amount/amount", func(l *LineItem) { l.Amount = eur("-119") }),
 		line("amount-negative", "functional_amount/amount", func(l *LineItem) { dollars(l); l.FunctionalAmount = eur("-119") }),
+		line("amount-too-large", "amount/amount", func(l *LineItem) { l.Amount = eur("1000000000000000000") }),
+		line("amount-too-large", "functional_amount/amount", func(l *LineItem) { dollars(l); l.FunctionalAmount = eur("1000000000000000000") }),
 		line("amount-zero", "amount/amount", func(l *LineItem) { l.Amount = eur("0.00") }),
 		line("functional-amount-missing", "functional_amount", func(l *LineItem) { l.Amount = usd("130") }),
 		line("functional-currency", "functional_amount/currency", func(l *LineItem) { l.Amount, l.FunctionalAmount = usd("130"), usd("130") }),

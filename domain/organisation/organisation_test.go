@@ -76,6 +76,14 @@ func TestRefusals(t *testing.T) {
 	)
 }
 
+func TestWithoutContextNothingIsDecided(t *testing.T) {
+	t.Parallel()
+	for _, c := range []Command{AddLegalEntity{Name: "Acme"}, AddLocation{Name: "Bremen"}} {
+		_, err := Decider.Decide(State{}, c)
+		require.ErrorContains(t, err, "without the ID")
+	}
+}
+
 func TestStoredShapes(t *testing.T) {
 	t.Parallel()
 	domaintest.Stored[Event](t, Catalog,

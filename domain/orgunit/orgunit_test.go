@@ -111,6 +111,14 @@ func TestRefusals(t *testing.T) {
 	)
 }
 
+func TestWithoutContextNothingIsDecided(t *testing.T) {
+	t.Parallel()
+	for _, c := range []Command{Create{Name: "Sales", EffectiveFrom: ctx.Today}, Move{EffectiveFrom: ctx.Today}} {
+		_, err := Decider.Decide(given(t, sales()...).State(), c)
+		require.ErrorContains(t, err, "without its context")
+	}
+}
+
 func TestStoredShapes(t *testing.T) {
 	t.Parallel()
 	domaintest.Stored[Event](t, Catalog,
