@@ -454,3 +454,18 @@ func TestInOrderThroughARouter(t *testing.T) {
 	require.NoError(t, <-running)
 	requireTheLog(t, client, seen)
 }
+
+func TestAHandlerThatIsBusyIsNotReadFarAheadOf(t *testing.T) {
+	t.Parallel()
+	client := eventstoretest.Start(t).Connect()
+	appendTo(t, client, "s", 100)
+	var decoded atomic.Int32
+	messages, _ := subscribe(t, subscription.Config{Client: client, MaxEvents: 5, Prefetch: 3,
+		Decode: func(eventstore.Recorded) (any, error) { decoded.Add(1); return nil, nil }})
+	m, _ := receive(t, messages)
+	ahead := func() int32 { return decoded.Load() - 5 }
+	require.Eventually(t, func() bool { return ahead() >= 3*5 }, patience, time.Millisecond, "the batches of Prefetch are ready")
+	time.Sleep(20 * time.Millisecond)
+	require.LessOrEqual(t, ahead(), int32(3*5+1), "and one event waits to begin the next")
+	m.Ack()
+}
