@@ -173,16 +173,14 @@ func proposed(ctx context.Context, m *streams.AppendReq_ProposedMessage) (e log.
 	return log.Proposed{ID: id, Type: kind, JSON: content == contentJSON, Data: m.GetData(), Metadata: m.GetCustomMetadata()}, err
 }
 
-// eventID reads both forms of an ID: two big-endian halves, or text.
+// eventID reads both forms of an ID: two big-endian halves, or text. The log
+// refuses the zero UUID.
 func eventID(message *shared.UUID) (id uuid.UUID, err error) {
 	if halves := message.GetStructured(); halves != nil {
 		binary.BigEndian.PutUint64(id[:8], uint64(halves.GetMostSignificantBits()))
 		binary.BigEndian.PutUint64(id[8:], uint64(halves.GetLeastSignificantBits()))
 	} else if id, err = uuid.Parse(message.GetString_()); err != nil {
 		return id, invalid("an event ID is no UUID")
-	}
-	if id == uuid.Nil {
-		return id, invalid("an event ID is the zero UUID; every event needs one of its own")
 	}
 	return id, nil
 }

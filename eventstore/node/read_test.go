@@ -206,7 +206,11 @@ func TestLinksAreFollowedWhenAsked(t *testing.T) {
 	appendTo(t, c, "gone", esdb.NoStream{}, events(1)...)
 	_, err := c.TombstoneStream(within(t), "gone", esdb.TombstoneStreamOptions{ExpectedRevision: esdb.Any{}})
 	require.NoError(t, err)
-	for _, data := range []string{"1@things-1", "7@things-1", "0@gone", "0@missing", "nonsense"} {
+	var m esdb.StreamMetadata
+	m.SetTruncateBefore(1)
+	_, err = c.SetStreamMetadata(within(t), "things-1", esdb.AppendToStreamOptions{ExpectedRevision: esdb.Any{}}, m)
+	require.NoError(t, err)
+	for _, data := range []string{"1@things-1", "0@things-1", "7@things-1", "0@gone", "0@missing", "nonsense"} {
 		appendTo(t, c, "links", esdb.Any{}, event("$>", data))
 	}
 
@@ -217,16 +221,16 @@ func TestLinksAreFollowedWhenAsked(t *testing.T) {
 
 	all, err := readStream(t, c, "links", esdb.ReadStreamOptions{ResolveLinkTos: true})
 	require.NoError(t, err)
-	require.Len(t, all, 5)
+	require.Len(t, all, 6)
 	require.Equal(t, target[1].EventID, all[0].Event.EventID)
 	require.Equal(t, "1@things-1", string(all[0].Link.Data))
 	require.Equal(t, all[0].Link.Position.Commit, *all[0].Commit)
-	for _, broken := range all[1:4] {
+	for _, broken := range all[1:5] {
 		require.Nil(t, broken.Event)
 		require.Equal(t, "$>", broken.Link.EventType)
 	}
-	require.Equal(t, "nonsense", string(all[4].Event.Data))
-	require.Nil(t, all[4].Link)
+	require.Equal(t, "nonsense", string(all[5].Event.Data))
+	require.Nil(t, all[5].Link)
 }
 
 func TestIDsComeAsTextWhenAsked(t *testing.T) {
@@ -264,6 +268,12 @@ func TestOnlyClientsThatAskForThemGetStreamPositions(t *testing.T) {
 	require.Len(t, all, 2)
 	require.Equal(t, uint64(2), all[1].GetLastStreamPosition())
 
+	o.GetStream().RevisionOption = &streams.ReadReq_Options_StreamOptions_Revision{Revision: 3}
+	all, _, err = s.read(o, 10)
+	require.NoError(t, err)
+	require.Len(t, all, 1, "nothing was truncated there")
+
+	o.GetStream().RevisionOption = streamQuery("").GetStream().RevisionOption
 	o.CountOption = &streams.ReadReq_Options_Count{Count: 0}
 	all, _, err = s.read(o, 10)
 	require.NoError(t, err)

@@ -235,12 +235,21 @@ func TestAFilteredSubscriptionIsToldHowFarItIs(t *testing.T) {
 	require.Equal(t, rare.CommitPosition, end.CheckPointReached.Commit)
 	require.Equal(t, "caught up", tell(t, sub))
 
-	for range 10 {
-		appendTo(t, c, "things-1", esdb.Any{}, events(1)...)
-	}
+	appendTo(t, c, "things-1", esdb.Any{}, events(10)...)
 	live := sub.Recv()
 	require.NotNil(t, live.CheckPointReached)
 	require.Equal(t, s.log.Head(), live.CheckPointReached.Commit)
+}
+
+func TestNoCheckpointIsSentTwice(t *testing.T) {
+	t.Parallel()
+	c := start(t).client()
+	appendTo(t, c, "things-1", esdb.Any{}, events(10)...)
+	sub := subscribeToAll(t, c, esdb.SubscribeToAllOptions{
+		From: esdb.Start{}, MaxSearchWindow: 5, CheckpointInterval: 2,
+		Filter: &esdb.SubscriptionFilter{Type: esdb.StreamFilterType, Prefixes: []string{"rare-"}},
+	})
+	require.Equal(t, []string{"checkpoint", "caught up"}, tellAll(t, sub, 2))
 }
 
 func TestFiltersChooseByTypeAndExpressionToo(t *testing.T) {
@@ -333,7 +342,9 @@ func TestAStalledReaderIsCutOffAtTheClose(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
+	began := time.Now()
 	require.ErrorIs(t, s.node.Close(ctx), context.DeadlineExceeded)
+	require.Less(t, time.Since(began), 10*time.Second)
 	s.node, err = node.Start(s.options)
 	require.NoError(t, err)
 }
