@@ -144,7 +144,8 @@ func (e EntryPosted) evolve(s State, r domain.Recording) State {
 	return s
 }
 
-// A source whose entry is reversed may be posted again.
+// A source whose entry is reversed in its own period may be posted there again.
+// One in a later period does not reach back: post the source anew in that one.
 func (e EntryReversed) evolve(s State, r domain.Recording) State {
 	s = s.enter(e.EntryID, e.EntryNo, e.Lines, entry{revision: r.Revision})
 	s.reversed[e.ReversesEntryID] = true
