@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -54,6 +55,7 @@ func Register[I, O any](a *API, op Operation, handler func(context.Context, *I) 
 	if !op.Action.Declared() {
 		panic(fmt.Sprintf("edge: %s %s names the action %q, which the role table lacks", op.Method, op.Path, op.Action))
 	}
+	refuseHidden(reflect.TypeFor[I]())
 	g := &guard{api: a, op: op, requests: a.requests}
 	if op.Stream {
 		g.requests = a.streams
@@ -73,6 +75,16 @@ func Register[I, O any](a *API, op Operation, handler func(context.Context, *I) 
 	}
 	g.parameters = a.parametersOf(op)
 	a.routes = append(a.routes, Route{op.Method, op.Path, op.Action, statusesOf(op)})
+}
+
+// refuseHidden keeps an operation from starting whose parameters huma would pass
+// over in silence: those of an embedded struct that is not exported.
+func refuseHidden(input reflect.Type) {
+	for i := range input.NumField() {
+		if field := input.Field(i); field.Anonymous && !field.IsExported() {
+			panic(fmt.Sprintf("edge: %s embeds %s, whose parameters would be lost: export it", input, field.Name))
+		}
+	}
 }
 
 // explain logs what the caller must not see and returns what they may.
