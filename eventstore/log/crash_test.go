@@ -3,6 +3,7 @@ package log
 import (
 	"bufio"
 	"context"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -28,6 +29,10 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, err)
 		}
 		os.Exit(1)
+	}
+	flag.Parse()
+	if testing.Short() {
+		_ = flag.Set("rapid.checks", "20")
 	}
 	os.Exit(m.Run())
 }

@@ -19,7 +19,6 @@ const (
 	fillSync  = 8 << 20                // dirty bytes that may pile up before a sync of the log
 	fillPause = 4 * time.Millisecond   // between chunks, while the present segment has room enough
 	fillRetry = 200 * time.Millisecond // after a failure, a full disk above all
-	fillWait  = 1500 * time.Millisecond
 )
 
 // A filler makes segments ahead: overwriting zeros that are already on disk
@@ -64,17 +63,14 @@ func (f *filler) prepare(base uint64, size int64) {
 	})
 }
 
-// take waits for the segment that prepare was asked for.
+// take waits for the segment that prepare was asked for, as long as it is coming.
 func (f *filler) take() (*segment, error) {
 	f.hurry.Store(true)
 	defer f.hurry.Store(false)
-	deadline := time.After(fillWait)
 	for {
 		select {
 		case s := <-f.ready:
 			return s, nil
-		case <-deadline:
-			return nil, ErrDiskFull
 		case <-time.After(fillPause):
 			if f.failing.Load() {
 				return nil, ErrDiskFull
