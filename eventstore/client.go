@@ -52,7 +52,8 @@ func (c *Client) Close(ctx context.Context) error { return c.conn.close(ctx) }
 // answered as the first time.
 //
 // Unless Definite(err), the events may have been stored: send the same bytes
-// again to find out.
+// again to find out. They must not be changed afterwards, for a call that was
+// given up may still be sending them.
 func (c *Client) Append(ctx context.Context, stream string, expected ExpectedRevision, events []Proposed) (Written, error) {
 	options, proposals, err := proposal(stream, expected, events)
 	if err != nil {

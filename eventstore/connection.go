@@ -76,7 +76,7 @@ func call[T any](ctx context.Context, c *connection, f func(context.Context) (T,
 	answers := make(chan answer, 1)
 	go func() {
 		defer func() { <-c.slots; c.calls.Done() }()
-		result, err := f(ctx)
+		result, err := survive(ctx, f)
 		answers <- answer{result, err}
 	}()
 	select {
@@ -85,6 +85,17 @@ func call[T any](ctx context.Context, c *connection, f func(context.Context) (T,
 	case <-ctx.Done():
 		return result, ended(ctx)
 	}
+}
+
+// survive runs f. The client panics on answers that it does not know, and a
+// newer server's answer must not end the process.
+func survive[T any](ctx context.Context, f func(context.Context) (T, error)) (result T, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the event store client gave up on an answer: %v", p)
+		}
+	}()
+	return f(ctx)
 }
 
 // close lets no new call in, ends the subscriptions and waits for the calls
