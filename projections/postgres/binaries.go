@@ -1,64 +1,123 @@
 package postgres
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 )
 
-// ErrMissing says what to install.
-var ErrMissing = errors.New(`no Postgres server binaries (initdb, postgres) found: install them (Debian, Ubuntu: apt-get install postgresql; Fedora: dnf install postgresql-server; macOS: brew install postgresql@16), put their folder on PATH, or name a server with DAYBOOK_DATABASE`)
+// versionMin is the oldest Postgres with ICU as a cluster's own collation.
+const versionMin = 15
 
-// folders are where packages put the binaries, one folder a version.
-var folders = []string{
-	"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin", "/usr/local/opt/postgresql*/bin",
+// ErrMissing says what to install.
+var ErrMissing = errors.New("no Postgres server found (initdb and postgres, version 15 or later): " +
+	"install it (Debian, Ubuntu: apt-get install postgresql; Fedora: dnf install postgresql-server; macOS: brew install postgresql@17), " +
+	"or name a running one with DAYBOOK_DATABASE=postgres://...")
+
+// packaged are the folders where packages put the programs, one a version.
+var packaged = []string{
+	"/usr/lib/postgresql/*/bin",         // Debian, Ubuntu
+	"/usr/pgsql-*/bin",                  // Fedora and its kin, from postgresql.org
+	"/usr/lib/postgresql*/bin",          // SUSE
+	"/usr/libexec/postgresql*",          // Alpine
+	"/usr/local/pgsql/bin",              // from source
+	"/opt/homebrew/opt/postgresql*/bin", // Homebrew
+	"/usr/local/opt/postgresql*/bin",
 	"/Applications/Postgres.app/Contents/Versions/*/bin",
 }
 
-// binaries finds the folder with the newest server, that on PATH first.
-func binaries() (string, error) {
-	if path, err := exec.LookPath("initdb"); err == nil {
-		// A link stands for the folder it leads to: the server looks for its
-		// parts beside itself.
-		if real, err := filepath.EvalSymlinks(path); err == nil && complete(filepath.Dir(real)) {
-			return filepath.Dir(real), nil
-		}
-	}
-	var found []string
-	for _, pattern := range folders {
-		matches, err := filepath.Glob(pattern)
-		if err != nil {
-			return "", fmt.Errorf("look for Postgres: %w", err)
-		}
-		found = append(found, matches...)
-	}
-	found = slices.DeleteFunc(found, func(dir string) bool { return !complete(dir) })
-	if len(found) == 0 {
-		return "", ErrMissing
-	}
-	return slices.MaxFunc(found, func(a, b string) int { return version(a) - version(b) }), nil
+// An installation is a folder of programs that belong together.
+type installation struct {
+	folder string
+	major  int
 }
 
-func complete(dir string) bool {
-	for _, name := range []string{"initdb", "postgres"} {
-		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Mode().Perm()&0o111 == 0 {
-			return false
+func (i installation) program(name string) string { return filepath.Join(i.folder, name) }
+
+// find returns the installation to use: one on PATH, else the newest. A cluster
+// that exists can only be served by programs of its own version; 0 is any.
+func find(ctx context.Context, as account, major int) (installation, error) {
+	var other []string
+	for _, found := range installations(ctx, as) {
+		if major == 0 || found.major == major {
+			return found, nil
 		}
+		other = append(other, strconv.Itoa(found.major))
 	}
-	return true
+	if len(other) == 0 {
+		return installation{}, ErrMissing
+	}
+	return installation{}, fmt.Errorf("the read models were made by Postgres %d, and only %s is installed: install version %d again",
+		major, strings.Join(other, ", "), major)
 }
 
-// version is the first number in the path.
-func version(dir string) int {
-	for _, part := range strings.FieldsFunc(dir, func(r rune) bool { return r < '0' || r > '9' }) {
-		if n, err := strconv.Atoi(part); err == nil {
-			return n
+// installations lists what works, in order of preference.
+func installations(ctx context.Context, as account) []installation {
+	var found []installation
+	for _, folder := range filepath.SplitList(os.Getenv("PATH")) {
+		found = appendWorking(ctx, found, as, folder)
+	}
+	onPath := len(found)
+	for _, pattern := range packaged {
+		folders, _ := filepath.Glob(pattern) // its one error is a bad pattern
+		for _, folder := range folders {
+			found = appendWorking(ctx, found, as, folder)
 		}
 	}
-	return 0
+	slices.SortStableFunc(found[onPath:], func(a, b installation) int { return b.major - a.major })
+	return found
+}
+
+// appendWorking adds a folder if its programs can be run. A link stands for the
+// folder it leads to, where the server finds its other parts.
+func appendWorking(ctx context.Context, found []installation, as account, folder string) []installation {
+	server, err := filepath.EvalSymlinks(filepath.Join(folder, "postgres"))
+	if err != nil {
+		return found
+	}
+	folder = filepath.Dir(server)
+	known := func(i installation) bool { return i.folder == folder }
+	if slices.ContainsFunc(found, known) {
+		return found
+	}
+	major := versionOf(ctx, as, filepath.Join(folder, "initdb"))
+	if major < versionMin || versionOf(ctx, as, server) != major {
+		return found
+	}
+	return append(found, installation{folder, major})
+}
+
+var versionText = regexp.MustCompile(`\(PostgreSQL\) (\d+)`)
+
+// versionOf is the major version that a program says it has, 0 if it does not run.
+func versionOf(ctx context.Context, as account, program string) int {
+	out, err := as.command(ctx, "/", program, "--version").Output()
+	match := versionText.FindSubmatch(out)
+	if err != nil || match == nil {
+		return 0
+	}
+	major, _ := strconv.Atoi(string(match[1])) // digits
+	return major
+}
+
+// run runs a program to its end. What it said last is in the error.
+func run(cmd *exec.Cmd) error {
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, lastLine(out))
+	}
+	return nil
+}
+
+func lastLine(out []byte) string {
+	out = bytes.TrimSpace(out)
+	return string(out[bytes.LastIndexByte(out, '\n')+1:])
 }
