@@ -14,7 +14,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// Where a backwards read begins at the end.
+// EndRevision is where a backwards read of a stream begins at its last event.
 const EndRevision = Revision(math.MaxUint64)
 
 // EndPosition is the place after every event, where a backwards read of all
@@ -34,16 +34,16 @@ const pageMax = 512
 // Client and ends with it.
 type Reader struct{ conn *connection }
 
-// ReadStream reads at most max events of a stream, from a revision on, which is
+// ReadStream reads at most limit events of a stream, from a revision on, which is
 // included. EndRevision backwards is the last event; math.MaxUint64 events are
 // the whole stream. A stream that holds nothing is ErrStreamNotFound.
-func (r Reader) ReadStream(ctx context.Context, stream string, from Revision, dir Direction, max uint64) ([]Recorded, error) {
+func (r Reader) ReadStream(ctx context.Context, stream string, from Revision, dir Direction, limit uint64) ([]Recorded, error) {
 	options := esdb.ReadStreamOptions{Direction: dir.wire(), From: esdb.Revision(from)}
 	if from == EndRevision {
 		options.From = esdb.End{}
 	}
-	events, err := r.read(ctx, max, func(ctx context.Context) (*esdb.ReadStream, error) {
-		return r.conn.inner.ReadStream(ctx, stream, options, max)
+	events, err := r.read(ctx, limit, func(ctx context.Context) (*esdb.ReadStream, error) {
+		return r.conn.inner.ReadStream(ctx, stream, options, limit)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", stream, err)
@@ -51,11 +51,11 @@ func (r Reader) ReadStream(ctx context.Context, stream string, from Revision, di
 	return events, nil
 }
 
-// ReadAll reads at most max events of all streams, those of the store itself
+// ReadAll reads at most limit events of all streams, those of the store itself
 // ($...) too. Forwards begins with the event at from, backwards with the one
 // before it; the zero Position forwards is the first event, EndPosition
 // backwards the last.
-func (r Reader) ReadAll(ctx context.Context, from Position, dir Direction, max uint64) ([]Recorded, error) {
+func (r Reader) ReadAll(ctx context.Context, from Position, dir Direction, limit uint64) ([]Recorded, error) {
 	options := esdb.ReadAllOptions{Direction: dir.wire(), From: esdb.Position{Commit: from.Commit, Prepare: from.Prepare}}
 	switch from {
 	case Position{}:
@@ -63,8 +63,8 @@ func (r Reader) ReadAll(ctx context.Context, from Position, dir Direction, max u
 	case EndPosition:
 		options.From = esdb.End{}
 	}
-	events, err := r.read(ctx, max, func(ctx context.Context) (*esdb.ReadStream, error) {
-		return r.conn.inner.ReadAll(ctx, options, max)
+	events, err := r.read(ctx, limit, func(ctx context.Context) (*esdb.ReadStream, error) {
+		return r.conn.inner.ReadAll(ctx, options, limit)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read all streams: %w", err)
@@ -72,8 +72,8 @@ func (r Reader) ReadAll(ctx context.Context, from Position, dir Direction, max u
 	return events, nil
 }
 
-func (r Reader) read(ctx context.Context, max uint64, open func(context.Context) (*esdb.ReadStream, error)) ([]Recorded, error) {
-	if max == 0 {
+func (r Reader) read(ctx context.Context, limit uint64, open func(context.Context) (*esdb.ReadStream, error)) ([]Recorded, error) {
+	if limit == 0 {
 		return nil, nil
 	}
 	return call(ctx, r.conn, func(ctx context.Context) ([]Recorded, error) {
