@@ -303,10 +303,11 @@ func TestALentStateRests(t *testing.T) {
 			_, err = elsewhere.Handle(t.Context(), stream, request("put"), put{Coins: 1})
 			require.NoError(t, err)
 		})
-		require.Len(t, lent.puts, 1, "a lent state went on") // and the race detector looks on
 	}
 	all.Wait()
 
+	require.Len(t, lent.puts, 1, "a lent state went on")
+	require.Len(t, later.puts, 2, "a lent state went on")
 	require.Equal(t, uint64(1), revision)
 	state, revision, _, err := handler.State(t.Context(), stream)
 	require.NoError(t, err)

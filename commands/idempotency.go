@@ -22,7 +22,8 @@ func (w *worker[C, S, E]) repeat(j *job[C, S]) (answered, repeated bool) {
 	if !stored {
 		return false, false
 	}
-	j.held = nil // another delivery stored the command, and its claims with it
+	// What was claimed for this delivery stays: another one stored the command, and
+	// its events need the same claims.
 	answer, err := w.recall(s, j.request)
 	j.finish(answer, err)
 	return true, true
