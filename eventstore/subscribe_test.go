@@ -1,6 +1,7 @@
 package eventstore_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"testing"
@@ -114,4 +115,27 @@ func TestASubscriptionEndsWithItsContextWithItsNodeAndByClose(t *testing.T) {
 	require.ErrorIs(t, err, context.DeadlineExceeded, "only the waiting ended")
 	node.Stop()
 	require.ErrorIs(t, end(s), eventstore.ErrUnavailable)
+}
+
+// Its messages wait at the node; they must fill neither the connection that it
+// shares with the others nor our memory.
+func TestASubscriptionThatNobodyReadsHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	client, _ := start(t)
+	ctx := within(t, 30*time.Second)
+	s, err := client.SubscribeAll(ctx, eventstore.Position{})
+	require.NoError(t, err)
+	defer s.Close()
+	const n, size = 40, 256 << 10 // more than any window of flow control
+	for range n {
+		large := proposed(1)
+		large[0].Data = bytes.Repeat([]byte("1"), size)
+		_, err := client.Append(ctx, "s", eventstore.Any, large)
+		require.NoError(t, err)
+	}
+	read, err := client.ReadStream(ctx, "s", 0, eventstore.Forwards, n)
+	require.NoError(t, err)
+	require.Len(t, read, n)
+	got, _ := events(t, s, n)
+	require.Equal(t, read, got)
 }

@@ -1,6 +1,7 @@
 package subscription_test
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"testing"
@@ -50,5 +51,33 @@ func BenchmarkCatchUp(b *testing.B) {
 			require.NoError(b, s.Close())
 		}
 		perSecond(b)
+	})
+}
+
+// BenchmarkVisible compares an append whose event is waited for at the
+// subscriber with a bare append.
+func BenchmarkVisible(b *testing.B) {
+	client := eventstoretest.Start(b).Connect()
+	store := func() {
+		_, err := client.Append(b.Context(), "s", eventstore.Any,
+			[]eventstore.Proposed{{ID: uuid.New(), Type: "counted", Data: make([]byte, 600)}})
+		require.NoError(b, err)
+	}
+	b.Run("append", func(b *testing.B) {
+		for b.Loop() {
+			store()
+		}
+	})
+	b.Run("visible", func(b *testing.B) {
+		head := func(ctx context.Context) (eventstore.Position, error) { return client.Head(ctx) }
+		s, err := subscription.New(subscription.Config{Client: client, From: head, Logger: eventstoretest.Quiet})
+		require.NoError(b, err)
+		messages, err := s.Subscribe(b.Context(), subscription.Topic)
+		require.NoError(b, err)
+		for b.Loop() {
+			store()
+			(<-messages).Ack()
+		}
+		require.NoError(b, s.Close())
 	})
 }
