@@ -28,7 +28,7 @@ var (
 )
 
 // WrongExpectedRevision says that a stream was not where an append expected it.
-type WrongExpectedRevision struct {
+type WrongExpectedRevision struct { //nolint:errname // the event store's own word
 	Stream   string
 	Expected int64
 	Current  int64 // -1 = no stream

@@ -7,7 +7,7 @@ import (
 
 // Damaged says that stored bytes are not what was written. The log refuses to
 // go on rather than to lose what stood there in silence.
-type Damaged struct {
+type Damaged struct { //nolint:errname // reads as it is meant: the log is damaged
 	File   string
 	Offset int64
 	Reason string

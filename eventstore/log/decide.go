@@ -160,11 +160,11 @@ func (w *writer) revival(subject *stream, content []byte, appended int64, append
 	if to == appendedTo {
 		revision += appended
 	}
-	return w.describe(subject, to, revision, withTruncateBefore(content, subject.next.count))
+	return w.describe(to, revision, withTruncateBefore(content, subject.next.count))
 }
 
 // describe plans a metadata event of the log's own making.
-func (w *writer) describe(subject, to *stream, revision int64, content []byte) planned {
+func (w *writer) describe(to *stream, revision int64, content []byte) planned {
 	m := parseMetadata(content)
 	return planned{frame: w.own(to, metadataType, revision, content), stream: to, revision: revision, metadata: &m}
 }
@@ -180,7 +180,7 @@ func (w *writer) planDeletion(s *stream, r *request) plan {
 		return plan{err: &WrongExpectedRevision{Stream: s.name, Expected: r.expected, Current: NoStream}}
 	}
 	to := w.log.index.enter(metadataOf + s.name)
-	marker := w.describe(s, to, to.next.count, fmt.Appendf(nil, `{"$tb":%d}`, int64(deletedBefore)))
+	marker := w.describe(to, to.next.count, fmt.Appendf(nil, `{"$tb":%d}`, int64(deletedBefore)))
 	return plan{frames: []planned{marker}, result: Result{Revision: s.next.count - 1}}
 }
 

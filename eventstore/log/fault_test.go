@@ -200,6 +200,17 @@ func tear(random *rand.Rand, b []byte, from int) {
 	}
 }
 
+// Without the mark, a lost group in the middle shows by the ones after it.
+func TestALostGroupBeforeOthersIsRefused(t *testing.T) {
+	t.Parallel()
+	s := storedLog(t)
+	_, err := s.reopened(t, Options{}, func(files map[string][]byte) {
+		files[markName], files[snapshotName] = nil, nil
+		clear(files[s.live][pageSize : pageSize+sectorSize])
+	})
+	require.ErrorContains(t, err, "written after it")
+}
+
 func TestABrokenChainIsRefused(t *testing.T) {
 	t.Parallel()
 	s := storedLog(t)

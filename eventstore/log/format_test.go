@@ -70,7 +70,7 @@ func FuzzParsersNeverPanic(f *testing.F) {
 	a.settle(group[groupHeaderSize:], pageSize+groupHeaderSize, 0, 1)
 	f.Add(sealGroup(group, groupHeader{frames: 1, events: 1, at: pageSize}))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		_, _ = parseGroup(b, pageSize, func(v view) { v.record(); v.data() })
+		parseGroup(b, pageSize, func(v view) { v.record(); v.data() })
 		v, ok := parseRecord(b, pageSize)
 		if ok {
 			v.data()

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -218,7 +219,7 @@ func (l *Log) close() error {
 // addSegment lets readers find the new live segment.
 func (l *Log) addSegment(s *segment) {
 	old := *l.segments.Load()
-	chain := append(old[:len(old):len(old)], s)
+	chain := slices.Concat(old, []*segment{s})
 	l.segments.Store(&chain)
 }
 

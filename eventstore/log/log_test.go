@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -78,7 +79,7 @@ func TestWhatWasAppendedIsReadBack(t *testing.T) {
 		require.Equal(t, r.Position, decoded.PreparePosition)
 		require.Equal(t, uint64(i), decoded.StreamRevision)
 		require.Equal(t, "a", string(decoded.StreamIdentifier.StreamName))
-		require.Equal(t, map[string]string{"type": "thing-happened", "content-type": contentJSON, "created": fmt.Sprint(ticksOf(r.Created))}, decoded.Metadata)
+		require.Equal(t, map[string]string{"type": "thing-happened", "content-type": contentJSON, "created": strconv.FormatUint(ticksOf(r.Created), 10)}, decoded.Metadata)
 	}
 	require.Equal(t, records[2].Position, l.Head())
 	require.Equal(t, records[2].Position, result.Position)

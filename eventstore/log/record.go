@@ -53,7 +53,8 @@ func encodeFrame(stream string, events []Proposed) frame {
 func (f *frame) add(stream string, e *Proposed) {
 	at := len(f.bytes)
 	f.records = append(f.records, at)
-	b := append(f.bytes, make([]byte, recordHeaderSize)...)
+	b := f.bytes
+	b = append(b, make([]byte, recordHeaderSize)...)
 	b = appendEvent(b, stream, e)
 	b = append(b, recordTail[:]...)
 	record := b[at:]
@@ -286,32 +287,32 @@ type frameHeader struct {
 }
 
 // parseGroup checks a whole group, every byte of it, before it hands out any record.
-func parseGroup(b []byte, at uint64, visit func(view)) (h groupHeader, ok bool) {
-	h, ok = parseGroupHeader(b, at)
+func parseGroup(b []byte, at uint64, visit func(view)) (ok bool) {
+	h, ok := parseGroupHeader(b, at)
 	if !ok || h.length > len(b) {
-		return h, false
+		return false
 	}
 	b = b[:h.length]
 	end := h.length - groupTrailerSize
 	if le.Uint64(b[end:]) != trailerMagic<<32|trailerMagic {
-		return h, false
+		return false
 	}
 	views := make([]view, 0, min(h.events, len(b)/recordHeaderSize))
 	next := groupHeaderSize
 	for range h.frames {
-		n, ok := 0, false
-		if views, n, ok = parseFrame(views, b[next:end], at+uint64(next)); !ok {
-			return h, false
+		var size int
+		if views, size, ok = parseFrame(views, b[next:end], at+uint64(next)); !ok {
+			return false
 		}
-		next += n
+		next += size
 	}
 	if next != end || len(views) != h.events {
-		return h, false
+		return false
 	}
 	for _, v := range views {
 		visit(v)
 	}
-	return h, true
+	return true
 }
 
 func parseFrame(views []view, b []byte, at uint64) (_ []view, n int, ok bool) {

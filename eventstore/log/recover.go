@@ -173,7 +173,7 @@ func (r *recovery) scanGroups(s *segment) (end uint64, found segmentFooter, err 
 			return at, found, err
 		}
 		var misfit error
-		_, ok = parseGroup(b, at, func(v view) {
+		ok = parseGroup(b, at, func(v view) {
 			if misfit == nil {
 				misfit = r.visit(s, v, &found)
 			}

@@ -69,7 +69,7 @@ func openSegments(dir string) (chain []*segment, err error) {
 	}
 	defer func() {
 		if err != nil {
-			closeSegments(chain)
+			err = errors.Join(err, closeSegments(chain))
 		}
 	}()
 	for _, entry := range entries {
