@@ -59,7 +59,8 @@ func (p *Projection) Spec() projections.Spec {
 		Name:    Name,
 		Version: Version,
 		Events:  slices.Concat(employee.Catalog.Names(), organisation.Catalog.Names(), orgunit.Catalog.Names()),
-		Schema:  schema + indexes,
+		Schema:  schema,
+		Index:   indexes,
 		Read:    read,
 		API:     api,
 	}
@@ -86,7 +87,7 @@ func (p *Projection) Apply(ctx context.Context, tx pgx.Tx, events []projections.
 		if err != nil {
 			return err
 		}
-		organisations.say(id, e, e.Decoded.(domain.Named))
+		organisations.say(id, e, e.Decoded)
 	}
 	if err := load(ctx, tx, employees, organisations); err != nil {
 		return err

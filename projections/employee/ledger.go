@@ -59,7 +59,7 @@ type moment struct {
 }
 
 func momentOf(e projections.Event) moment {
-	return moment{e.ID, int64(e.Position.Commit), int64(e.Revision), e.Label}
+	return moment{e.ID, e.Pos(), int64(e.Revision), e.Label}
 }
 
 func (l ledger[E]) open() *page[E] {

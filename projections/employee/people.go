@@ -42,7 +42,7 @@ type personal struct {
 func (p *people) add(keys *seal.Keyring, id uuid.UUID, e projections.Event, event employee.Event) error {
 	row, seen := p.employees[id]
 	if !seen {
-		row.first = int64(e.Position.Commit)
+		row.first = e.Pos()
 		p.order = append(p.order, id)
 	}
 	if hired, ok := event.(employee.EmployeeHired); ok {

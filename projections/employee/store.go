@@ -31,7 +31,7 @@ func (p *page[E]) storeSaid(writes *pgx.Batch) {
 	names, versions := make([]string, n), make([]int32, n)
 	labels, data := make([]time.Time, n), make([][]byte, n)
 	for i, e := range p.said {
-		entities[i], ids[i], positions[i], revisions[i] = e.entity, e.recorded.ID, int64(e.recorded.Position.Commit), int64(e.recorded.Revision)
+		entities[i], ids[i], positions[i], revisions[i] = e.entity, e.recorded.ID, e.recorded.Pos(), int64(e.recorded.Revision)
 		names[i], versions[i], labels[i], data[i] = e.recorded.Type, int32(e.recorded.Meta.SchemaVersion), e.recorded.Label, e.recorded.Data
 	}
 	writes.Queue(p.sql(`insert into {t}_assertion ({t}_id, event_id, position, revision, event_type, schema_version, recorded_at, data)
