@@ -13,7 +13,7 @@ import (
 
 func (w *writes) accessRoutes() {
 	issue := write{path: "/v1/tokens", action: edge.IssueToken, summary: "Issue a token; its answer is the only place where it is shown", creating: true, makes: true}
-	edge.Register(w.api, w.operation(issue, edge.BodyOf[access.Issue](w.api)), func(ctx context.Context, in *writeInput) (*issued, error) {
+	edge.Register(w.api, w.operation(issue, edge.SchemaOf[access.Issue](w.api)), func(ctx context.Context, in *writeInput) (*issued, error) {
 		return w.issueToken(ctx, issue, in)
 	})
 	add(w, write{path: "/v1/tokens/{id}/revocation", action: edge.RevokeToken, summary: "End a token at once"}, w.revokeToken)

@@ -193,7 +193,7 @@ func add[B any](w *writes, d write, run func(context.Context, call, B) (pending,
 	w.imported[string(d.action)] = importable{names, func(ctx context.Context, c call, raw []byte) (pending, error) {
 		return start(ctx, d, c, raw, run)
 	}}
-	edge.Register(w.api, w.operation(d, edge.BodyOf[B](w.api)), func(ctx context.Context, in *writeInput) (*written, error) {
+	edge.Register(w.api, w.operation(d, edge.SchemaOf[B](w.api)), func(ctx context.Context, in *writeInput) (*written, error) {
 		c, err := w.call(ctx, d, in, names)
 		if err != nil {
 			return nil, err
@@ -248,11 +248,27 @@ func (c call) may(action edge.Action, concerned uuid.UUID) error {
 
 func (w *writes) operation(d write, body *huma.Schema) edge.Operation {
 	tag, _, _ := strings.Cut(strings.TrimPrefix(d.path, "/v1/"), "/")
-	op := edge.Operation{Method: http.MethodPost, Path: d.path, Summary: d.summary, Tag: tag, Action: d.action, Body: body}
+	op := edge.Operation{Method: http.MethodPost, Path: d.path, Summary: d.summary, Tag: tag, Action: d.action, Body: body, Places: map[string]*huma.Schema{}}
+	for _, name := range braces(d.path) {
+		op.Places[name] = w.place(name)
+	}
 	if d.makes {
 		op.Status = http.StatusCreated
 	}
 	return op
+}
+
+// place describes what stands in the braces of that name.
+func (w *writes) place(name string) *huma.Schema {
+	switch name {
+	case "book":
+		return &huma.Schema{Type: huma.TypeString, Pattern: bookForm.String()}
+	case "account":
+		return &huma.Schema{Type: huma.TypeString}
+	case "period":
+		return edge.SchemaOf[domain.Period](w.api)
+	}
+	return edge.SchemaOf[uuid.UUID](w.api)
 }
 
 var bracePattern = regexp.MustCompile(`\{([a-z]+)\}`)

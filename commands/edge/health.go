@@ -136,11 +136,7 @@ func (a *API) described() (all []describedOperation) {
 		if route.Method == http.MethodPost {
 			op = item.Post
 		}
-		statuses := make([]string, len(route.Statuses))
-		for i, status := range route.Statuses {
-			statuses[i] = strconv.Itoa(status)
-		}
-		d := describedOperation{Operation: op, Statuses: strings.Join(statuses, " "), Roles: route.Action.roles()}
+		d := describedOperation{Operation: op, Statuses: route.statuses(), Roles: route.Action.roles()}
 		if op.RequestBody != nil {
 			for _, media := range op.RequestBody.Content {
 				d.Body = strings.TrimPrefix(media.Schema.Ref, "#/components/schemas/")

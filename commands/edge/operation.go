@@ -24,13 +24,14 @@ type Operation struct {
 	Summary     string
 	Description string
 	Tag         string
-	Action      Action        // must stand in the role table
-	Status      int           // of success; 0 = 200
-	Body        *huma.Schema  // of a JSON body, see BodyOf; nil = none
-	Lines       bool          // the body is NDJSON without an end known in advance
-	Answers     []string      // content types of success other than JSON
-	Stream      bool          // lasts as long as the caller likes, with deadlines of its own
-	Within      time.Duration // for the answer; 0 = Limits.AnswerWithin
+	Action      Action                  // must stand in the role table
+	Status      int                     // of success; 0 = 200
+	Body        *huma.Schema            // of a JSON body, see SchemaOf; nil = none
+	Places      map[string]*huma.Schema // of braces in the path that no field of the input names
+	Lines       bool                    // the body is NDJSON without an end known in advance
+	Answers     []string                // content types of success other than JSON
+	Stream      bool                    // lasts as long as the caller likes, with deadlines of its own
+	Within      time.Duration           // for the answer; 0 = Limits.AnswerWithin
 }
 
 // A Route is a line of the table of routes.
@@ -43,11 +44,25 @@ type Route struct {
 // Routes lists all operations in the order of their registration.
 func (a *API) Routes() []Route { return slices.Clone(a.routes) }
 
+// RouteTable prints the routes a line each: method, path, action, roles, answers.
+func (a *API) RouteTable() string {
+	var table strings.Builder
+	for _, r := range a.routes {
+		fmt.Fprintf(&table, "%-4s %s | %s | %s | %s\n", r.Method, r.Path, r.Action, r.Action.roles(), r.statuses())
+	}
+	return table.String()
+}
+
+func (r Route) statuses() string { return strings.Trim(fmt.Sprint(r.Statuses), "[]") }
+
 // OpenAPI is the document of all operations registered so far.
 func (a *API) OpenAPI() *huma.OpenAPI { return a.huma.OpenAPI() }
 
-// BodyOf is the schema of a body that an operation decodes itself with Decode.
-func BodyOf[T any](a *API) *huma.Schema { return schemaOf[T](a) }
+// SchemaOf describes T in the document, for a body that an operation decodes
+// itself with Decode, or for a place in its path.
+func SchemaOf[T any](a *API) *huma.Schema {
+	return a.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[T](), true, "")
+}
 
 // Register adds an operation. The handler's errors may be *domain.Error,
 // *Problem or anything else; the caller sees only what is meant for them.
@@ -72,6 +87,9 @@ func Register[I, O any](a *API, op Operation, handler func(context.Context, *I) 
 	})
 	if body != nil && op.Body != nil { // huma describes a raw body as bytes
 		body.Content["application/json"].Schema = op.Body
+	}
+	if op.status() == http.StatusCreated { // what made nothing new is 200
+		described.Responses["200"] = described.Responses["201"]
 	}
 	g.parameters = a.parametersOf(op)
 	a.routes = append(a.routes, Route{op.Method, op.Path, op.Action, statusesOf(op)})
@@ -124,6 +142,10 @@ func (a *API) describe(op Operation) huma.Operation {
 		Responses:        map[string]*huma.Response{},
 		Errors:           statusesOf(op),
 	}
+	for name, schema := range op.Places {
+		described.Parameters = append(described.Parameters, &huma.Param{Name: name, In: "path", Required: true, Schema: schema})
+	}
+	slices.SortFunc(described.Parameters, func(x, y *huma.Param) int { return strings.Compare(x.Name, y.Name) })
 	if op.Tag != "" {
 		described.Tags = []string{op.Tag}
 	}

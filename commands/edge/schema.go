@@ -83,8 +83,3 @@ func schemaName(t reflect.Type, hint string) string {
 	}
 	return string(unicode.ToUpper(rune(aggregate[0]))) + aggregate[1:] + name
 }
-
-// schemaOf describes T in the API's document.
-func schemaOf[T any](a *API) *huma.Schema {
-	return a.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[T](), true, "")
-}

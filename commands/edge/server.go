@@ -58,6 +58,7 @@ type API struct {
 // configureHuma changes what huma offers only as package variables.
 var configureHuma = sync.OnceFunc(func() {
 	huma.ValidateStrictCasing = true
+	huma.DefaultArrayNullable = false // an answer's array is empty, never null
 	huma.NewError = fromHuma
 	huma.NewErrorWithContext = func(_ huma.Context, status int, message string, errs ...error) huma.StatusError {
 		return fromHuma(status, message, errs...)

@@ -82,7 +82,7 @@ func newStand(t testing.TB, limits Limits) *stand {
 		Tokens: tokens, LogID: uuid.New(), Version: "1.2.3", Limits: limits,
 		Clock: func() time.Time { return s.clock }, Logger: slog.New(slog.NewTextHandler(s.log, nil)),
 	})
-	write := Operation{Method: http.MethodPost, Path: "/v1/things", Action: HireEmployee, Body: BodyOf[thing](s.api)}
+	write := Operation{Method: http.MethodPost, Path: "/v1/things", Action: HireEmployee, Body: SchemaOf[thing](s.api)}
 	Register(s.api, write, func(_ context.Context, in *thingInput) (*thingOutput, error) {
 		body, err := Decode[thing](in.RawBody)
 		if err != nil {

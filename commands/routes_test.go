@@ -1,0 +1,237 @@
+package commands
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"daybook.example/commands/edge"
+	"daybook.example/domain/access"
+	"daybook.example/domain/domaintest"
+)
+
+// testdata/routes.golden is the table of all write routes: method, path, action,
+// roles, statuses.
+func TestTheRouteTableIsTheOpenAPIDocument(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	domaintest.Golden(t, "routes.golden", []byte(s.api.RouteTable()))
+
+	documented := map[string][]string{}
+	for path, item := range s.document().Paths.Map() {
+		for method, op := range item.Operations() {
+			documented[method+" "+path] = slices.Sorted(maps.Keys(op.Responses.Map()))
+		}
+	}
+	for _, route := range s.api.Routes() {
+		key := route.Method + " " + route.Path
+		statuses := make([]string, len(route.Statuses))
+		for i, status := range route.Statuses {
+			statuses[i] = strconv.Itoa(status)
+		}
+		require.Equal(t, statuses, documented[key], key)
+		delete(documented, key)
+	}
+	require.Empty(t, documented, "documented, but not in the table")
+}
+
+func TestTheDocumentDescribesEveryCommand(t *testing.T) {
+	t.Parallel()
+	doc := newSite(t).document()
+	hire := doc.Components.Schemas["EmployeeHire"].Value
+	require.Contains(t, hire.Properties, "employee_no")
+	require.NotContains(t, hire.Properties, "Context")
+	require.Equal(t, "date", hire.Properties["hire_date"].Value.Format)
+	require.Equal(t, "uuid", hire.Properties["legal_entity_id"].Value.Format)
+	require.Equal(t, []any{"permanent", "fixed_term", "apprentice", "contractor"}, hire.Properties["employment_type"].Value.Enum)
+	require.NotEmpty(t, doc.Components.Schemas["Money"].Value.Properties["amount"].Value.Pattern)
+	for path, item := range doc.Paths.Map() {
+		op := item.Post
+		require.NotNil(t, op, path)
+		if path == importPath {
+			continue
+		}
+		for _, header := range []string{"Idempotency-Key", "If-Match"} {
+			require.NotNil(t, op.Parameters.GetByInAndName("header", header), path)
+		}
+		require.NotNil(t, op.Parameters.GetByInAndName("query", "dry_run"), path)
+		for _, name := range braces(path) {
+			require.NotNil(t, op.Parameters.GetByInAndName("path", name), "%s {%s}", path, name)
+		}
+		require.NotEmpty(t, op.RequestBody.Value.Content["application/json"].Schema.Ref, path)
+	}
+}
+
+func (s *site) document() *openapi3.T {
+	s.t.Helper()
+	got := s.send(http.MethodGet, "", "/openapi.json", "")
+	doc, err := openapi3.NewLoader().LoadFromData([]byte(got.raw))
+	require.NoError(s.t, err)
+	require.Equal(s.t, "3.1.0", doc.OpenAPI)
+	return doc
+}
+
+// testdata/matrix.golden declares every cell of route x role x own or other
+// record as a request over HTTP finds it: x lets in, - is 403.
+func TestEveryCellOfRouteAndRoleIsDeclared(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	id := s.hired()
+	paid := s.post(access.Payroll, "/v1/employees/"+id+"/compensations", raise)
+	moved := s.events("employee-" + id)[1].ID
+	fill := strings.NewReplacer("{id}", id, "{book}", "main", "{period}", "2024-01", "{entry}", uuid.NewString(), "{account}", "1").Replace
+	var matrix strings.Builder
+	row := func(name, path, body string) {
+		fmt.Fprintf(&matrix, "%-62s", name)
+		for _, role := range access.Roles {
+			headers := []string{}
+			if path == importPath {
+				headers = []string{"Content-Type", "application/x-ndjson"}
+			}
+			got := s.post(role, path+"?dry_run=true", body, headers...)
+			if path == importPath {
+				got = s.post(role, path, body, headers...)
+			}
+			require.NotContains(t, []int{401, 500}, got.status, got.raw)
+			cell := "x"
+			if got.status == http.StatusForbidden {
+				require.Equal(t, "forbidden", got.Code)
+				cell = "-"
+			}
+			fmt.Fprintf(&matrix, " %s=%s", role, cell)
+		}
+		matrix.WriteString("\n")
+	}
+	for _, route := range s.api.Routes() {
+		row(route.Path, fill(route.Path), `{}`)
+		if strings.HasPrefix(route.Path, employeePath) {
+			row(route.Path+" (own)", strings.ReplaceAll(route.Path, "{id}", s.self.String()), `{}`)
+		}
+	}
+	path := "/v1/employees/" + id
+	row("hire with pay", "/v1/employees", `{"compensation":`+raise+`}`)
+	row("rehire with pay", path+"/rehires", `{"compensation":`+raise+`}`)
+	for member := range strings.FieldsSeq("hire rehire position manager compensation working_time personal_data bank_account termination retirement") {
+		row("correction of "+member, path+"/corrections", `{"`+member+`":{}}`)
+	}
+	row("rescission of pay", path+"/rescissions", `{"reason_text":"x","rescinds_event_id":"`+paid.Events[0].ID.String()+`"}`)
+	row("rescission of a position", path+"/rescissions", `{"reason_text":"x","rescinds_event_id":"`+moved.String()+`"}`)
+	domaintest.Golden(t, "matrix.golden", []byte(matrix.String()))
+}
+
+// Requests made from the document, valid and broken, get documented statuses and
+// answers of the documented form, and never a 5xx.
+func TestGeneratedRequestsGetDocumentedAnswers(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	doc := s.document()
+	paths := slices.Sorted(maps.Keys(doc.Paths.Map()))
+	paths = slices.DeleteFunc(paths, func(path string) bool { return path == importPath || path == "/v1/tokens" })
+	known := map[string][]string{"id": {s.hired()}, "book": {"main"}, "account": {"1000"}, "period": {"2024-01"}, "entry": {uuid.NewString()}}
+	s.post(access.Admin, "/v1/books", `{"book":"main","functional_currency":"EUR"}`)
+	s.post(access.Admin, "/v1/books/main/accounts", `{"code":"1000","name":"Cash","class":"asset"}`)
+	s.post(access.Admin, "/v1/books/main/periods", `{"period":"2024-01"}`)
+	rapid.Check(t, func(rt *rapid.T) {
+		path := rapid.SampledFrom(paths).Draw(rt, "path")
+		op := doc.Paths.Value(path).Post
+		schema := op.RequestBody.Value.Content["application/json"].Schema
+		body, err := json.Marshal(generated(rt, schema.Value, 0))
+		require.NoError(rt, err)
+		target := path
+		for _, name := range braces(path) {
+			value := rapid.SampledFrom(append(known[name], "x y", "", "0")).Draw(rt, name)
+			target = strings.ReplaceAll(target, "{"+name+"}", strings.ReplaceAll(value, " ", "%20"))
+		}
+		if rapid.Bool().Draw(rt, "dry") {
+			target += "?dry_run=true"
+		}
+
+		got := s.post(access.Admin, target, string(body))
+
+		require.Less(rt, got.status, 500, "%s %s: %s", target, body, got.raw)
+		response := op.Responses.Value(strconv.Itoa(got.status))
+		require.NotNil(rt, response, "%s answers %d, which is not documented: %s", target, got.status, got.raw)
+		var value any
+		require.NoError(rt, json.Unmarshal([]byte(got.raw), &value))
+		for _, media := range response.Value.Content {
+			require.NoError(rt, media.Schema.Value.VisitJSON(value), got.raw)
+		}
+		if got.status == http.StatusCreated && strings.HasSuffix(path, "/employees") {
+			known["id"] = append(known["id"], got.ID)
+		}
+	})
+}
+
+// generated makes a value of a schema, now and then one that does not fit.
+func generated(t *rapid.T, schema *openapi3.Schema, depth int) any {
+	switch rapid.IntRange(0, 30).Draw(t, "fit") {
+	case 0:
+		return rapid.SampledFrom([]any{nil, "", 1.5, true, []any{}, map[string]any{"x": 1}}).Draw(t, "misfit")
+	case 1:
+		return rapid.String().Draw(t, "text")
+	}
+	switch {
+	case schema.Type.Is("object"):
+		object := map[string]any{}
+		for _, name := range slices.Sorted(maps.Keys(schema.Properties)) {
+			if slices.Contains(schema.Required, name) || depth < 3 && rapid.IntRange(0, 3).Draw(t, name) > 0 {
+				object[name] = generated(t, schema.Properties[name].Value, depth+1)
+			}
+		}
+		return object
+	case schema.Type.Is("array"):
+		items := []any{}
+		for range rapid.IntRange(0, 3).Draw(t, "items") {
+			items = append(items, generated(t, schema.Items.Value, depth+1))
+		}
+		return items
+	case schema.Type.Is("boolean"):
+		return rapid.Bool().Draw(t, "boolean")
+	case schema.Type.Is("integer"):
+		return rapid.IntRange(-1, 10).Draw(t, "integer")
+	case len(schema.Enum) > 0:
+		return rapid.SampledFrom(schema.Enum).Draw(t, "enum")
+	}
+	return generatedText(t, schema)
+}
+
+func generatedText(t *rapid.T, schema *openapi3.Schema) string {
+	switch {
+	case schema.Format == "date":
+		return fmt.Sprintf("20%02d-%02d-%02d", rapid.IntRange(0, 40).Draw(t, "year"), rapid.IntRange(1, 12).Draw(t, "month"), rapid.IntRange(1, 28).Draw(t, "day"))
+	case schema.Format == "uuid":
+		return uuid.UUID{0: rapid.Byte().Draw(t, "uuid"), 6: 0x40, 8: 0x80}.String()
+	case schema.Format == "date-time":
+		return "2030-01-01T00:00:00Z"
+	case schema.Pattern != "":
+		return rapid.OneOf(rapid.StringMatching(schema.Pattern), rapid.SampledFrom([]string{"EUR", "100.00", "2024-02"})).Draw(t, "pattern")
+	}
+	return rapid.OneOf(rapid.StringMatching(`[A-Za-z0-9]{1,12}`), rapid.SampledFrom([]string{"main", "1000", "DE", "EUR", "UTC", "ada@firm.example"})).Draw(t, "word")
+}
+
+func TestAFileOfAllCommandsCanBeImported(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	known := map[string]bool{}
+	for _, route := range s.api.Routes() {
+		known[string(route.Action)] = true
+	}
+	for _, route := range s.api.Routes() {
+		if route.Action == edge.IssueToken || route.Action == edge.RevokeToken || route.Action == edge.RunImport {
+			continue
+		}
+		target := strings.Join(slices.Repeat([]string{"x"}, len(braces(route.Path))), "/")
+		answers := s.imports(access.Admin, strings.NewReader(importLine(string(route.Action), string(route.Action), target, `{}`)))
+		require.NotContains(t, []string{"command-unknown", "target-invalid"}, answers[1].Error.Code, route.Action)
+	}
+}
