@@ -100,6 +100,7 @@ func (l *Log) ReadStream(ctx context.Context, stream string, from int64, dir Dir
 	if dir == Backwards {
 		low = high - count + 1
 	}
+	r.widen(low, low+count-1)
 	records, err := r.read(ctx, low, low+count)
 	if dir == Backwards {
 		slices.Reverse(records)
@@ -122,6 +123,14 @@ func (r streamReader) at(revision int64) (view, error) {
 		err = r.window.damaged(at, "another event stands here than the index says: stop the node, remove the file "+snapshotName+", start again")
 	}
 	return v, err
+}
+
+// widen lets the window take many events at once where they lie close together.
+func (r streamReader) widen(first, last int64) {
+	span := r.events[last].at - r.events[first].at + streamWindow
+	if span <= uint64(last-first+1)*streamWindow {
+		r.window.chunk = int(min(span, logWindow))
+	}
 }
 
 func (r streamReader) read(ctx context.Context, from, to int64) ([]Record, error) {
