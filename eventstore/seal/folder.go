@@ -31,8 +31,13 @@ type folder struct{ dir string }
 func (f folder) path(name string) string              { return filepath.Join(f.dir, name) }
 func (f folder) subjectPath(subject uuid.UUID) string { return f.path(subject.String() + keySuffix) }
 
-// lock holds the folder against other processes, and other keyrings of this one.
-func (f folder) lock() (unlock func(), err error) {
+// lock holds the folder against all others, in this process too.
+func (f folder) lock() (unlock func(), err error) { return f.flock(unix.LOCK_EX) }
+
+// share holds it against those who change it.
+func (f folder) share() (unlock func(), err error) { return f.flock(unix.LOCK_SH) }
+
+func (f folder) flock(how int) (unlock func(), err error) {
 	if err := private(f.dir); err != nil {
 		return nil, err
 	}
@@ -40,7 +45,7 @@ func (f folder) lock() (unlock func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock the keys: %w", err)
 	}
-	if err := retryInterrupted(func() error { return unix.Flock(int(file.Fd()), unix.LOCK_EX) }); err != nil {
+	if err := retryInterrupted(func() error { return unix.Flock(int(file.Fd()), how) }); err != nil {
 		_ = file.Close()
 		return nil, fmt.Errorf("lock the keys: %w", err)
 	}
@@ -103,6 +108,23 @@ func (f folder) readKey(name string) ([]byte, error) {
 		return nil, fmt.Errorf("%s is damaged: restore it from the backup of the keys", name)
 	}
 	return secret, nil
+}
+
+// extend adds lines to the file at path, whose whole lines take up size bytes;
+// what stands behind them was cut off by a crash.
+func (f folder) extend(path string, size int, lines []byte) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	err = file.Truncate(int64(size))
+	if err == nil {
+		_, err = file.WriteAt(lines, int64(size))
+	}
+	if err = errors.Join(err, file.Sync(), file.Close()); err != nil || size > 0 {
+		return err
+	}
+	return f.sync() // the file is new
 }
 
 // replace stores content at path, durably and whole or not at all, and leaves

@@ -118,14 +118,13 @@ func (k *Keyring) current(id uuid.UUID, purpose string) (key, error) {
 	if err != nil {
 		return key{}, err
 	}
-	if key, ok := s.current(purpose); ok {
+	if key, ok := s.keys[purpose]; ok {
 		return key, nil
 	}
-	if s, err = k.addKey(id, purpose); err != nil {
-		return key{}, fmt.Errorf("make a key: %w", err)
+	if s, err = k.addKeys(id, purpose); err != nil {
+		return key{}, err
 	}
-	key, _ := s.current(purpose)
-	return key, nil
+	return s.keys[purpose], nil
 }
 
 // byID is the key that a value was sealed under, or errDestroyed.
@@ -156,13 +155,21 @@ func (k *Keyring) subject(id uuid.UUID) (*subject, error) {
 	return k.load(id)
 }
 
+// load reads a subject's file. It waits for a change under way: a key that
+// another process has written but not synced must not be used.
 func (k *Keyring) load(id uuid.UUID) (*subject, error) {
+	unlock, err := k.folder.share()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	return k.read(id)
+}
+
+func (k *Keyring) read(id uuid.UUID) (*subject, error) {
 	loaded := k.now()
 	content, err := os.ReadFile(k.folder.subjectPath(id))
-	if errors.Is(err, os.ErrNotExist) {
-		content, err = nil, nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("read the keys of a subject: %w", err)
 	}
 	s, err := parseSubject(k.wrap, id, content)
@@ -189,14 +196,20 @@ func (k *Keyring) keep(s *subject) {
 	}
 }
 
-// addKey makes a key for a purpose, unless another process has just done so.
-func (k *Keyring) addKey(id uuid.UUID, purpose string) (*subject, error) {
-	return k.change(id, func(s *subject) (changed bool, err error) {
-		if _, ok := s.current(purpose); ok {
-			return false, nil
+// addKeys makes keys for the purposes that have none, durable when it returns.
+func (k *Keyring) addKeys(id uuid.UUID, purposes ...string) (*subject, error) {
+	s, err := k.change(id, func(s *subject) error {
+		size := s.size
+		lines, err := s.add(k.wrap, k.random, purposes...)
+		if err != nil || len(lines) == 0 { // another process has just made them
+			return err
 		}
-		return true, s.add(k.random, purpose)
+		return k.folder.extend(k.folder.subjectPath(id), size, lines)
 	})
+	if err != nil {
+		return nil, fmt.Errorf("make a key: %w", err)
+	}
+	return s, nil
 }
 
 // Destroy destroys a subject's keys of the given purposes, on disk and here;
@@ -206,11 +219,13 @@ func (k *Keyring) Destroy(subjectID uuid.UUID, purposes ...string) error {
 	if len(purposes) == 0 {
 		return errors.New("destroy keys: no purpose named")
 	}
-	_, err := k.change(subjectID, func(s *subject) (changed bool, err error) {
-		for _, purpose := range purposes {
-			changed = s.destroy(purpose) || changed
+	_, err := k.change(subjectID, func(s *subject) error {
+		if !s.destroy(purposes...) {
+			return nil
 		}
-		return changed, nil
+		content := s.content()
+		s.size = len(content)
+		return k.folder.replace(k.folder.subjectPath(subjectID), content)
 	})
 	if err != nil {
 		return fmt.Errorf("destroy keys: %w", err)
@@ -218,28 +233,20 @@ func (k *Keyring) Destroy(subjectID uuid.UUID, purposes ...string) error {
 	return nil
 }
 
-// change stores what f makes of the subject's file as it is now. The lock keeps
-// two processes from making two keys for the same purpose.
-func (k *Keyring) change(id uuid.UUID, f func(*subject) (bool, error)) (*subject, error) {
+// change lets f change the subject as it is on disk, and its file with it. The
+// lock keeps two processes from making two keys for one purpose.
+func (k *Keyring) change(id uuid.UUID, f func(*subject) error) (*subject, error) {
 	unlock, err := k.folder.lock()
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	s, err := k.load(id)
+	s, err := k.read(id)
 	if err != nil {
 		return nil, err
 	}
 	s = s.clone()
-	changed, err := f(s)
-	if err != nil || !changed {
-		return s, err
-	}
-	content, err := s.format(k.wrap, k.random)
-	if err != nil {
-		return nil, err
-	}
-	if err := k.folder.replace(k.folder.subjectPath(id), content); err != nil {
+	if err := f(s); err != nil {
 		return nil, err
 	}
 	s.loaded = k.now()

@@ -1,9 +1,12 @@
 package seal
 
 import (
+	"bytes"
+	"encoding/base64"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -95,6 +98,10 @@ func TestALostOrForeignKeyIsAnErrorAndNotAnErasure(t *testing.T) {
 	require.NoError(t, os.Remove(file))
 	require.ErrorIs(t, open(), ErrKeyMissing)
 	require.NoError(t, os.WriteFile(file, content[:len(content)/2], 0o600))
+	require.ErrorIs(t, open(), ErrKeyMissing)
+	require.NoError(t, os.WriteFile(file, bytes.Replace(content, []byte("nonce"), []byte("nance"), 1), 0o600))
+	require.ErrorContains(t, open(), "root key")
+	require.NoError(t, os.WriteFile(file, content[5:], 0o600))
 	require.ErrorContains(t, open(), "damaged")
 	other := newKeyring(t)
 	require.NoError(t, os.WriteFile(other.folder.subjectPath(ann), content, 0o600))
@@ -110,7 +117,7 @@ func TestADestroyedKeyIsNowhereOnDisk(t *testing.T) {
 	_ = mustSeal(t, k, hired())
 	s, err := k.load(ann)
 	require.NoError(t, err)
-	wrapped := s.stored["contact"]
+	wrapped := s.entries[slices.IndexFunc(s.entries, func(e entry) bool { return e.Purpose == "contact" })]
 	old, err := os.Open(k.folder.subjectPath(ann)) // keeps the old file for us to look into
 	require.NoError(t, err)
 	defer old.Close()
@@ -126,8 +133,8 @@ func TestADestroyedKeyIsNowhereOnDisk(t *testing.T) {
 	require.Len(t, entries, 4)
 	content, err := os.ReadFile(k.folder.subjectPath(ann))
 	require.NoError(t, err)
-	require.Contains(t, string(content), wrapped.ID.String(), "remembered as destroyed")
-	require.NotContains(t, string(content), string(wrapped.Wrapped))
+	require.Contains(t, string(content), wrapped.Key.String(), "remembered as destroyed")
+	require.NotContains(t, string(content), base64.StdEncoding.EncodeToString(wrapped.Wrapped))
 }
 
 func TestOtherProcessesForgetADestroyedKeyWithinAMinute(t *testing.T) {
@@ -146,6 +153,22 @@ func TestOtherProcessesForgetADestroyedKeyWithinAMinute(t *testing.T) {
 	opened, err := other.Open(stream, fact, stored)
 	require.NoError(t, err)
 	require.Contains(t, string(opened), `"erased":true`)
+}
+
+func TestAKeyIsNotUsedBeforeItsMakerHasSyncedIt(t *testing.T) {
+	t.Parallel()
+	k := newKeyring(t)
+	unlock, err := k.folder.lock() // as its maker does, until the sync is done
+	require.NoError(t, err)
+	done := make(chan error, 1)
+	go func() { _, err := k.subject(ann); done <- err }()
+	select {
+	case <-done:
+		require.Fail(t, "the keys were read")
+	case <-time.After(20 * time.Millisecond):
+	}
+	unlock()
+	require.NoError(t, <-done)
 }
 
 func TestManyProcessesMakeOneKey(t *testing.T) {
@@ -224,19 +247,44 @@ func TestTheKeyFileIsAsItEverWas(t *testing.T) {
 	require.NoError(t, err)
 	s, err := parseSubject(root, ann, nil)
 	require.NoError(t, err)
-	random := new(counting)
-	require.NoError(t, s.add(random, "identity"))
-	require.NoError(t, s.add(random, "contact"))
-	require.NoError(t, s.add(random, "bank"))
-	require.True(t, s.destroy("bank"))
-	content, err := s.format(root, random)
+	_, err = s.add(root, new(counting), "identity", "contact", "bank", "contact")
 	require.NoError(t, err)
-	golden(t, "subject.golden", string(content))
+	require.True(t, s.destroy("bank"))
+	golden(t, "subject.golden", string(s.content()))
 
-	again, err := parseSubject(root, ann, content)
+	again, err := parseSubject(root, ann, s.content())
 	require.NoError(t, err)
 	require.Equal(t, s.keys["identity"].secret, again.keys["identity"].secret)
-	require.Equal(t, s.destroyed, again.destroyed)
+	require.Equal(t, s.entries, again.entries)
+	_, err = parseSubject(root, bob, s.content())
+	require.ErrorContains(t, err, "root key", "another's file")
+	_, err = parseSubject(root, ann, append(s.content(), s.content()...))
+	require.ErrorContains(t, err, "damaged")
+}
+
+// A crash while a key is added leaves a part of its line, under which nothing
+// was sealed yet.
+func TestAHalfWrittenKeyIsMadeAnew(t *testing.T) {
+	t.Parallel()
+	k := newKeyring(t)
+	stored := mustSeal(t, k, hired())
+	whole, err := os.ReadFile(k.folder.subjectPath(ann))
+	require.NoError(t, err)
+	for _, tail := range []string{`{"key":"0198a000`, "\x00\x00\x00\x00", strings.Repeat("x", 4096)} {
+		require.NoError(t, os.WriteFile(k.folder.subjectPath(ann), append(bytes.Clone(whole), tail...), 0o600))
+		again, err := Open(k.folder.dir)
+		require.NoError(t, err)
+		note := []byte(marked(ann, "note", `"left early"`))
+		noted := mustSeal(t, again, note)
+		for _, reader := range []*Keyring{again, k} {
+			opened, err := reader.Open(stream, fact, noted)
+			require.NoError(t, err)
+			require.Equal(t, string(note), string(opened))
+			opened, err = reader.Open(stream, fact, stored)
+			require.NoError(t, err)
+			require.Equal(t, string(hired()), string(opened))
+		}
+	}
 }
 
 func TestTheCacheIsBounded(t *testing.T) {

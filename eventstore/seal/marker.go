@@ -123,16 +123,17 @@ func scanMarker(d *jsontext.Decoder, name string, begin int) (span, error) {
 	return s, nil
 }
 
-// replace copies data with each span replaced by what by appends for it.
-func replace(data []byte, found []span, by func([]byte, span) ([]byte, error)) (out []byte, err error) {
+// replace copies data with each span replaced by what by appends for it, given
+// its number.
+func replace(data []byte, found []span, by func([]byte, int) ([]byte, error)) (out []byte, err error) {
 	if len(found) == 0 {
 		return data, nil
 	}
 	out = make([]byte, 0, len(data)+len(found)*160)
 	from := 0
-	for _, s := range found {
+	for i, s := range found {
 		out = append(out, data[from:s.start]...)
-		if out, err = by(out, s); err != nil {
+		if out, err = by(out, i); err != nil {
 			return nil, err
 		}
 		from = s.end

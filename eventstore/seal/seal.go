@@ -59,8 +59,15 @@ func (k *Keyring) Seal(stream string, event uuid.UUID, data []byte) ([]byte, err
 	if err != nil {
 		return nil, fmt.Errorf("seal an event of %s: %w", stream, err)
 	}
-	out, err := replace(data, found, func(out []byte, s span) ([]byte, error) {
-		return k.sealOne(out, stream, event, s)
+	marks, err := parseMarks(found)
+	if err == nil {
+		err = k.makeKeys(marks)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("seal an event of %s: %w", stream, err)
+	}
+	out, err := replace(data, found, func(out []byte, i int) ([]byte, error) {
+		return k.sealOne(out, place{stream, event, found[i].path, marks[i].Subject, marks[i].Purpose}, marks[i].Value)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("seal an event of %s: %w", stream, err)
@@ -68,29 +75,63 @@ func (k *Keyring) Seal(stream string, event uuid.UUID, data []byte) ([]byte, err
 	return out, nil
 }
 
-func (k *Keyring) sealOne(out []byte, stream string, event uuid.UUID, s span) ([]byte, error) {
-	var m struct {
-		Subject uuid.UUID      `json:"subject"`
-		Purpose string         `json:"purpose"`
-		Value   jsontext.Value `json:"value"`
+// A mark is what a marker of a personal value holds.
+type mark struct {
+	Subject uuid.UUID      `json:"subject"`
+	Purpose string         `json:"purpose"`
+	Value   jsontext.Value `json:"value"`
+}
+
+func parseMarks(found []span) ([]mark, error) {
+	marks := make([]mark, len(found))
+	for i, s := range found {
+		if s.name != personal {
+			return nil, fmt.Errorf("%s: %w", s.path, ErrMarker)
+		}
+		m := &marks[i]
+		if json.Unmarshal(s.body, m, json.RejectUnknownMembers(true)) != nil || m.Purpose == "" || m.Value == nil || Marked(m.Value) {
+			return nil, fmt.Errorf("%s: not a marker of a personal value", s.path) // the cause would show it
+		}
 	}
-	if s.name != personal {
-		return nil, fmt.Errorf("%s: %w", s.path, ErrMarker)
+	return marks, nil
+}
+
+// makeKeys makes all keys that a subject lacks at once, for each time costs a
+// sync.
+func (k *Keyring) makeKeys(marks []mark) error {
+	for i, m := range marks {
+		s, err := k.subject(m.Subject)
+		if err != nil {
+			return err
+		}
+		if _, ok := s.keys[m.Purpose]; ok {
+			continue
+		}
+		var purposes []string
+		for _, other := range marks[i:] {
+			if other.Subject == m.Subject {
+				purposes = append(purposes, other.Purpose)
+			}
+		}
+		if _, err := k.addKeys(m.Subject, purposes...); err != nil {
+			return err
+		}
 	}
-	if json.Unmarshal(s.body, &m, json.RejectUnknownMembers(true)) != nil || m.Purpose == "" || m.Value == nil || Marked(m.Value) {
-		return nil, fmt.Errorf("%s: not a marker of a personal value", s.path) // the cause would show it
-	}
-	key, err := k.current(m.Subject, m.Purpose)
+	return nil
+}
+
+// sealOne appends the sealed form of one value.
+func (k *Keyring) sealOne(out []byte, p place, value []byte) ([]byte, error) {
+	key, err := k.current(p.subject, p.purpose)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", s.path, err)
+		return nil, fmt.Errorf("%s: %w", p.path, err)
 	}
-	p := place{stream, event, s.path, m.Subject, m.Purpose}
-	nonce, box := key.seal(k.random, m.Value, p.additional(make([]byte, 0, 256)))
+	nonce, box := key.seal(k.random, value, p.additional(make([]byte, 0, 256)))
 
 	out = append(out, `{"$sealed":{"subject":"`...)
-	out = append(out, m.Subject.String()...)
+	out = append(out, p.subject.String()...)
 	out = append(out, `","purpose":`...)
-	out, _ = jsontext.AppendQuote(out, m.Purpose)
+	out, _ = jsontext.AppendQuote(out, p.purpose)
 	out = append(out, `,"key":"`...)
 	out = append(out, key.id.String()...)
 	out = append(out, `","nonce":"`...)
@@ -110,8 +151,8 @@ func (k *Keyring) Open(stream string, event uuid.UUID, data []byte) ([]byte, err
 	if err != nil {
 		return nil, fmt.Errorf("open event %s of %s: %w", event, stream, err)
 	}
-	out, err := replace(data, found, func(out []byte, s span) ([]byte, error) {
-		return k.openOne(out, stream, event, s)
+	out, err := replace(data, found, func(out []byte, i int) ([]byte, error) {
+		return k.openOne(out, stream, event, found[i])
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open event %s of %s: %w", event, stream, err)

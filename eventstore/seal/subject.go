@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"encoding/json"
@@ -54,123 +55,128 @@ func (k key) open(out, nonce, box, additional []byte) ([]byte, error) {
 // A subject is one person's keys as they were loaded. It is not changed once
 // others can see it.
 type subject struct {
-	id        uuid.UUID
-	keys      map[string]key // by purpose
-	stored    map[string]storedKey
-	destroyed []destroyedKey
-	loaded    time.Time
+	id      uuid.UUID
+	keys    map[string]key // by purpose
+	entries []entry        // as stored, those destroyed too
+	size    int            // bytes of the whole lines in the file
+	loaded  time.Time
 }
 
-// storedSubject is the content of a subject's file.
-type storedSubject struct {
-	Subject   uuid.UUID      `json:"subject"`
-	Keys      []storedKey    `json:"keys"`
-	Destroyed []destroyedKey `json:"destroyed,omitempty"`
+// An entry is one line of a subject's file: a key wrapped by the root key
+// (AES-256-GCM with subject, purpose and key ID, joined by NUL, as additional
+// data), or one that was destroyed and is remembered, so that its values read as
+// erased and not as damaged.
+type entry struct {
+	Key       uuid.UUID `json:"key"`
+	Purpose   string    `json:"purpose"`
+	Nonce     []byte    `json:"nonce,omitempty"`
+	Wrapped   []byte    `json:"wrapped,omitempty"`
+	Destroyed bool      `json:"destroyed,omitempty"`
 }
 
-// storedKey is a key wrapped by the root key: AES-256-GCM with subject, purpose
-// and key ID, joined by NUL, as additional data.
-type storedKey struct {
-	ID      uuid.UUID `json:"id"`
-	Purpose string    `json:"purpose"`
-	Nonce   []byte    `json:"nonce"`
-	Wrapped []byte    `json:"wrapped"`
+func (e entry) additional(subject uuid.UUID) []byte {
+	return []byte(subject.String() + "\x00" + e.Purpose + "\x00" + e.Key.String())
 }
 
-// A destroyedKey is remembered, so that its values read as erased and not as
-// damaged.
-type destroyedKey struct {
-	ID      uuid.UUID `json:"id"`
-	Purpose string    `json:"purpose"`
+// line is the entry as it is stored.
+func (e entry) line() []byte {
+	line, err := json.Marshal(e)
+	if err != nil {
+		panic(err) // bytes, strings and a UUID
+	}
+	return append(line, '\n')
 }
 
-// parseSubject unwraps the content of a subject's file; none is no keys.
+// parseSubject unwraps the content of a subject's file. A last line without an
+// end was cut off by a crash, before anything was sealed under its key.
 func parseSubject(wrap key, id uuid.UUID, content []byte) (*subject, error) {
-	s := &subject{id: id, keys: map[string]key{}, stored: map[string]storedKey{}}
-	if content == nil {
-		return s, nil
-	}
-	var file storedSubject
-	if err := json.Unmarshal(content, &file); err != nil || file.Subject != id {
-		return nil, errors.New("damaged: restore the keys from their backup")
-	}
-	for _, stored := range file.Keys {
-		secret, err := wrap.open(nil, stored.Nonce, stored.Wrapped, stored.additional(id))
-		if err != nil {
-			return nil, errors.New("does not fit the root key: restore root.key and the keys from one backup")
+	s := &subject{id: id, keys: map[string]key{}, size: bytes.LastIndexByte(content, '\n') + 1}
+	for line := range bytes.Lines(content[:s.size]) {
+		var e entry
+		if err := json.Unmarshal(line, &e); err != nil {
+			return nil, errors.New("damaged: restore the keys from their backup")
 		}
-		if s.keys[stored.Purpose], err = newKey(stored.ID, secret); err != nil {
+		if err := s.unwrap(wrap, e); err != nil {
 			return nil, err
 		}
-		s.stored[stored.Purpose] = stored
 	}
-	s.destroyed = file.Destroyed
 	return s, nil
 }
 
-func (k storedKey) additional(subject uuid.UUID) []byte {
-	return []byte(subject.String() + "\x00" + k.Purpose + "\x00" + k.ID.String())
-}
-
-// format is the content of the subject's file. A key that was stored keeps its
-// wrapping.
-func (s *subject) format(wrap key, random io.Reader) ([]byte, error) {
-	file := storedSubject{Subject: s.id, Keys: []storedKey{}, Destroyed: s.destroyed}
-	for _, purpose := range slices.Sorted(maps.Keys(s.keys)) {
-		stored, ok := s.stored[purpose]
-		if !ok {
-			stored = storedKey{ID: s.keys[purpose].id, Purpose: purpose}
-			stored.Nonce, stored.Wrapped = wrap.seal(random, s.keys[purpose].secret, stored.additional(s.id))
-			s.stored[purpose] = stored
-		}
-		file.Keys = append(file.Keys, stored)
+func (s *subject) unwrap(wrap key, e entry) error {
+	s.entries = append(s.entries, e)
+	if e.Destroyed {
+		return nil
 	}
-	content, err := json.Marshal(file)
-	return append(content, '\n'), err
+	if _, ok := s.keys[e.Purpose]; ok {
+		return errors.New("damaged, two keys of one purpose: restore the keys from their backup")
+	}
+	secret, err := wrap.open(nil, e.Nonce, e.Wrapped, e.additional(s.id))
+	if err != nil {
+		return errors.New("does not fit the root key: restore root.key and the keys from one backup")
+	}
+	s.keys[e.Purpose], err = newKey(e.Key, secret)
+	return err
 }
 
 func (s *subject) clone() *subject {
-	return &subject{
-		id: s.id, keys: maps.Clone(s.keys), stored: maps.Clone(s.stored),
-		destroyed: slices.Clone(s.destroyed), loaded: s.loaded,
-	}
-}
-
-func (s *subject) current(purpose string) (key, bool) {
-	key, ok := s.keys[purpose]
-	return key, ok
+	clone := *s
+	clone.keys, clone.entries = maps.Clone(s.keys), slices.Clone(s.entries)
+	return &clone
 }
 
 func (s *subject) find(purpose string, id uuid.UUID) (key, error) {
 	if key, ok := s.keys[purpose]; ok && key.id == id {
 		return key, nil
 	}
-	if slices.Contains(s.destroyed, destroyedKey{ID: id, Purpose: purpose}) {
+	if slices.ContainsFunc(s.entries, func(e entry) bool { return e.Destroyed && e.Key == id && e.Purpose == purpose }) {
 		return key{}, errDestroyed
 	}
 	return key{}, fmt.Errorf("key %s: %w", id, ErrKeyMissing)
 }
 
-func (s *subject) add(random io.Reader, purpose string) error {
-	id, err := uuid.NewRandomFromReader(random)
-	if err != nil {
-		return err
+// add makes a key for each purpose that has none, and returns the new lines.
+func (s *subject) add(wrap key, random io.Reader, purposes ...string) (lines []byte, err error) {
+	for _, purpose := range purposes {
+		if _, ok := s.keys[purpose]; ok {
+			continue
+		}
+		secret := make([]byte, 32)
+		if _, err := io.ReadFull(random, secret); err != nil {
+			return nil, err
+		}
+		id, err := uuid.NewRandomFromReader(random)
+		if err != nil {
+			return nil, err
+		}
+		if s.keys[purpose], err = newKey(id, secret); err != nil {
+			return nil, err
+		}
+		e := entry{Key: id, Purpose: purpose}
+		e.Nonce, e.Wrapped = wrap.seal(random, secret, e.additional(s.id))
+		s.entries = append(s.entries, e)
+		lines = append(lines, e.line()...)
 	}
-	secret := make([]byte, 32)
-	if _, err := io.ReadFull(random, secret); err != nil {
-		return err
-	}
-	s.keys[purpose], err = newKey(id, secret)
-	return err
+	s.size += len(lines)
+	return lines, nil
 }
 
-func (s *subject) destroy(purpose string) (changed bool) {
-	key, ok := s.keys[purpose]
-	if !ok {
-		return false
+// destroy drops the keys of the purposes and reports whether there were any.
+func (s *subject) destroy(purposes ...string) (found bool) {
+	for i, e := range s.entries {
+		if !e.Destroyed && slices.Contains(purposes, e.Purpose) {
+			s.entries[i] = entry{Key: e.Key, Purpose: e.Purpose, Destroyed: true}
+			delete(s.keys, e.Purpose)
+			found = true
+		}
 	}
-	delete(s.keys, purpose)
-	delete(s.stored, purpose)
-	s.destroyed = append(s.destroyed, destroyedKey{ID: key.id, Purpose: purpose})
-	return true
+	return found
+}
+
+// content is the whole file.
+func (s *subject) content() (content []byte) {
+	for _, e := range s.entries {
+		content = append(content, e.line()...)
+	}
+	return content
 }
