@@ -26,7 +26,6 @@ type batch[C, S any] struct {
 	proposals []eventstore.Proposed
 	bytes     int
 	expected  eventstore.ExpectedRevision
-	closed    bool      // nothing may join
 	notAfter  time.Time // by the injected clock; zero = any time
 }
 
@@ -71,8 +70,8 @@ func (b *batch[C, S]) jobs() (jobs []*job[C, S]) {
 }
 
 // add takes what the decision claims, seals it and puts it into the batch. A
-// decision with claims goes alone: what it gives back must not be relied upon by
-// the next one before it is stored.
+// decision with claims begins a batch: the one before it may give back what this
+// one takes, and must be stored and settled first.
 func (w *worker[C, S, E]) add(j *job[C, S], events []E) bool {
 	needs := w.needs(events)
 	if len(needs) > 0 && !w.batch.empty() {
@@ -91,11 +90,10 @@ func (w *worker[C, S, E]) add(j *job[C, S], events []E) bool {
 		return false
 	}
 	if w.batch.empty() {
-		w.batch.expected = w.known.expected()
+		w.batch.expected, w.batch.notAfter = w.known.expected(), notAfter
 	}
 	d.first, d.claims = w.known.next, needs
 	w.evolve(d, events, at)
-	w.batch.closed, w.batch.notAfter = len(needs) > 0, notAfter
 	w.batch.add(d)
 	return true
 }

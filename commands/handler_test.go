@@ -138,6 +138,33 @@ func TestACommandOnAMissingStreamIsNotFound(t *testing.T) {
 	require.Empty(t, house.events(stream))
 }
 
+// A fresh command of a new entity is decided without a read; a stream that exists
+// all the same is found out by the append.
+func TestAFreshCommandOnAnExistingStreamIsDecidedOnIt(t *testing.T) {
+	t.Parallel()
+	house := newHouse(t)
+	stream := opened(t, jarsOf(house.process()))
+	fresh := func() Request {
+		r := creating(request("fresh"))
+		r.Fresh = true
+		return r
+	}
+
+	answer, err := jarsOf(house.process()).Handle(t.Context(), stream, fresh(), put{Coins: 1})
+	require.NoError(t, err)
+	require.Equal(t, uint64(1), answer.Revision)
+	_, err = jarsOf(house.process()).Handle(t.Context(), stream, fresh(), open{Label: stream})
+	require.ErrorIs(t, err, domain.Code("already-open"))
+	answer, err = jarsOf(house.process()).Handle(t.Context(), stream, fresh(), put{Coins: 0})
+	require.NoError(t, err)
+	require.Equal(t, uint64(1), answer.Revision)
+
+	other := newStream()
+	_, err = jarsOf(house.process()).Handle(t.Context(), other, fresh(), open{Label: other})
+	require.NoError(t, err)
+	require.Equal(t, []string{"jar-opened"}, house.types(other))
+}
+
 func TestIfMatchComparesWithThePresentRevision(t *testing.T) {
 	t.Parallel()
 	house := newHouse(t)

@@ -68,8 +68,6 @@ func (w *worker[C, S, E]) try(j *job[C, S]) (ready bool) {
 	case j.ctx.Err() != nil:
 		w.refuse(j, unknown())
 		return true
-	case w.batch.closed:
-		return false
 	}
 	w.guard(j, func() { ready = w.proceed(j) })
 	return ready || w.broken
