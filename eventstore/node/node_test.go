@@ -27,6 +27,7 @@ type server struct {
 	t       *testing.T
 	dir     string
 	options node.Options
+	spare   int64 // bytes that must be free on the disk
 	log     *log.Log
 	node    *node.Node
 }
@@ -54,7 +55,7 @@ func start(t *testing.T, change ...func(*node.Options)) *server {
 func (s *server) open() {
 	s.t.Helper()
 	var err error
-	s.log, err = log.Open(log.Options{Dir: filepath.Join(s.dir, "log"), SegmentFirst: 1 << 20, SegmentMax: 4 << 20, Logger: s.options.Logger})
+	s.log, err = log.Open(log.Options{Dir: filepath.Join(s.dir, "log"), SegmentFirst: 1 << 20, SegmentMax: 4 << 20, FreeSpaceMin: s.spare, Logger: s.options.Logger})
 	require.NoError(s.t, err)
 	s.options.Log = s.log
 	s.node, err = node.Start(s.options)

@@ -132,3 +132,12 @@ func revisionTrailers(trailer metadata.MD) (values []string) {
 	}
 	return values
 }
+
+// manyRequests has room for options in front of n events.
+func (s *server) manyRequests(n int) []*streams.AppendReq {
+	requests := make([]*streams.AppendReq, 1, n+1)
+	for _, e := range events(n) {
+		requests = append(requests, message(e))
+	}
+	return requests
+}

@@ -78,3 +78,24 @@ func TestAnEventThatComesBetweenAReadAndTheSleepWakesTheFollower(t *testing.T) {
 	}
 	cancel()
 }
+
+func TestAFollowerThatLosesItsStreamGetsNothingTwice(t *testing.T) {
+	t.Parallel()
+	l, err := log.Open(log.Options{Dir: filepath.Join(t.TempDir(), "log")})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, l.Close()) }()
+	happened := func() log.Proposed { return log.Proposed{ID: uuid.New(), Type: "thing-happened"} }
+	_, err = l.Append(t.Context(), log.Append{Stream: "things-1", Expected: log.NoStream, Events: []log.Proposed{happened(), happened(), happened()}})
+	require.NoError(t, err)
+	_, err = l.Tombstone(t.Context(), "things-1", log.Any)
+	require.NoError(t, err)
+
+	s := &service{log: l}
+	far := receiver{ctx: t.Context(), events: make(chan wire, 16)}
+	sub := subscription{
+		service: s, query: query{stream: "things-1"}, send: sender{Streams_ReadServer: far, service: s},
+		source: s.streamSource("things-1", 2, log.Forwards), live: true, seen: 0, // two events came while it read
+	}
+	require.Error(t, sub.lost(t.Context(), log.ErrStreamDeleted))
+	require.Len(t, far.events, 2, "the third event and the tombstone")
+}
