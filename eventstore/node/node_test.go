@@ -153,7 +153,7 @@ func collect(read *esdb.ReadStream) (all []*esdb.ResolvedEvent, err error) {
 	defer read.Close()
 	for {
 		resolved, err := read.Recv()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return all, nil
 		}
 		if err != nil {

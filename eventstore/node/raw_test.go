@@ -108,22 +108,22 @@ func allQuery() *streams.ReadReq_Options {
 	return o
 }
 
-func (s *server) deleteAt7(stream string) (error, []string) {
+func (s *server) deleteAt7(stream string) ([]string, error) {
 	s.t.Helper()
 	var trailer metadata.MD
 	_, err := streams.NewStreamsClient(s.raw()).Delete(within(s.t), &streams.DeleteReq{Options: &streams.DeleteReq_Options{
 		StreamIdentifier: identifier(stream), ExpectedStreamRevision: &streams.DeleteReq_Options_Revision{Revision: 7},
 	}}, grpc.Trailer(&trailer))
-	return err, revisionTrailers(trailer)
+	return revisionTrailers(trailer), err
 }
 
-func (s *server) tombstoneAt7(stream string) (error, []string) {
+func (s *server) tombstoneAt7(stream string) ([]string, error) {
 	s.t.Helper()
 	var trailer metadata.MD
 	_, err := streams.NewStreamsClient(s.raw()).Tombstone(within(s.t), &streams.TombstoneReq{Options: &streams.TombstoneReq_Options{
 		StreamIdentifier: identifier(stream), ExpectedStreamRevision: &streams.TombstoneReq_Options_Revision{Revision: 7},
 	}}, grpc.Trailer(&trailer))
-	return err, revisionTrailers(trailer)
+	return revisionTrailers(trailer), err
 }
 
 func revisionTrailers(trailer metadata.MD) (values []string) {

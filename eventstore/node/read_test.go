@@ -164,8 +164,8 @@ func TestADeletionAtTheWrongRevisionSaysWhichItIs(t *testing.T) {
 	s := start(t)
 	appendTo(t, s.client(), "things-1", esdb.NoStream{}, events(3)...)
 	for stream, actual := range map[string]string{"things-1": "2", "things-2": "-1"} {
-		for _, remove := range []func(string) (error, []string){s.deleteAt7, s.tombstoneAt7} {
-			err, trailers := remove(stream)
+		for _, remove := range []func(string) ([]string, error){s.deleteAt7, s.tombstoneAt7} {
+			trailers, err := remove(stream)
 			require.Equal(t, codes.FailedPrecondition, status.Code(err))
 			require.Equal(t, []string{"wrong-expected-version", stream, "7", actual}, trailers)
 		}
@@ -294,7 +294,7 @@ func TestMalformedReadsAreRefused(t *testing.T) {
 	filterBy := func(o *streams.ReadReq_Options, f *streams.ReadReq_Options_FilterOptions) {
 		o.FilterOption = &streams.ReadReq_Options_Filter{Filter: f}
 	}
-	for name, break_ := range map[string]func(o *streams.ReadReq_Options){
+	for name, spoil := range map[string]func(o *streams.ReadReq_Options){
 		"no ID form":       func(o *streams.ReadReq_Options) { o.UuidOption = nil },
 		"an empty ID form": func(o *streams.ReadReq_Options) { o.UuidOption.Content = nil },
 		"no stream":        func(o *streams.ReadReq_Options) { o.StreamOption = nil },
@@ -337,7 +337,7 @@ func TestMalformedReadsAreRefused(t *testing.T) {
 		},
 	} {
 		o := streamQuery("things-1")
-		break_(o)
+		spoil(o)
 		all, _, err := s.read(o, 10)
 		require.Equal(t, codes.InvalidArgument, status.Code(err), "%s: %v", name, err)
 		require.Empty(t, all, name)

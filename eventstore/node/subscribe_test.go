@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -42,7 +43,7 @@ func tell(t *testing.T, sub *esdb.Subscription) string {
 	m := sub.Recv()
 	switch {
 	case m.EventAppeared != nil:
-		return fmt.Sprint(m.EventAppeared.OriginalEvent().EventNumber)
+		return strconv.FormatUint(m.EventAppeared.OriginalEvent().EventNumber, 10)
 	case m.CaughtUp != nil:
 		return "caught up"
 	case m.FellBehind != nil:
@@ -288,7 +289,7 @@ func TestASlowFollowerHoldsNobodyUp(t *testing.T) {
 	var words []string
 	for next := 0; next < 4000; {
 		word := tell(t, sub)
-		if word == fmt.Sprint(next) {
+		if word == strconv.Itoa(next) {
 			next++
 			continue
 		}
