@@ -270,7 +270,7 @@ func TestAHalfWrittenKeyIsMadeAnew(t *testing.T) {
 	stored := mustSeal(t, k, hired())
 	whole, err := os.ReadFile(k.folder.subjectPath(ann))
 	require.NoError(t, err)
-	for _, tail := range []string{`{"key":"0198a000`, "\x00\x00\x00\x00", strings.Repeat("x", 4096)} {
+	for _, tail := range []string{`{"key":"0198a000`, "\x00\x00\x00\x00", strings.Repeat("\x00", 512) + "\"}\n", strings.Repeat("x", 4096)} {
 		require.NoError(t, os.WriteFile(k.folder.subjectPath(ann), append(bytes.Clone(whole), tail...), 0o600))
 		again, err := Open(k.folder.dir)
 		require.NoError(t, err)

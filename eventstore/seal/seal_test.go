@@ -89,7 +89,7 @@ func TestGivenSealedDataWhenOpenedThenItIsWhatItWas(t *testing.T) {
 	t.Parallel()
 	k := newKeyring(t)
 	stored := mustSeal(t, k, hired())
-	for _, secret := range []string{"Ann", "Lee", "+44", "60000", "$personal"} {
+	for _, secret := range []string{`"Ann"`, `"Lee"`, `"+44`, `"60000`, "$personal"} {
 		require.NotContains(t, string(stored), secret)
 	}
 	require.Contains(t, string(stored), `"hire_date":"2024-03-01"`)

@@ -88,9 +88,11 @@ func (e entry) line() []byte {
 }
 
 // parseSubject unwraps the content of a subject's file. A last line without an
-// end was cut off by a crash, before anything was sealed under its key.
+// end, or with a hole of zeros, was cut off by a crash, before anything was
+// sealed under its key.
 func parseSubject(wrap key, id uuid.UUID, content []byte) (*subject, error) {
-	s := &subject{id: id, keys: map[string]key{}, size: bytes.LastIndexByte(content, '\n') + 1}
+	written, _, _ := bytes.Cut(content, []byte{0})
+	s := &subject{id: id, keys: map[string]key{}, size: bytes.LastIndexByte(written, '\n') + 1}
 	for line := range bytes.Lines(content[:s.size]) {
 		var e entry
 		if err := json.Unmarshal(line, &e); err != nil {
