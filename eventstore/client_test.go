@@ -212,6 +212,48 @@ func TestWhatTheClientWouldMakeSomethingElseOfIsRefused(t *testing.T) {
 	require.ErrorIs(t, err, eventstore.ErrStreamNotFound, "nothing was stored")
 }
 
+func TestGivenTheReadOnlyPortWhenAppendedToThenAccessIsDenied(t *testing.T) {
+	t.Parallel()
+	writer, node := start(t)
+	client := node.ConnectBy(eventstore.Options{URL: node.URL()})
+	ctx := within(t, 10*time.Second)
+	written, err := writer.Append(ctx, "s", eventstore.NoStream, proposed(1))
+	require.NoError(t, err)
+	_, err = client.Append(ctx, "s", eventstore.Any, proposed(1))
+	require.ErrorIs(t, err, eventstore.ErrAccessDenied)
+	require.True(t, eventstore.Definite(err))
+	head, err := client.Head(ctx)
+	require.NoError(t, err)
+	require.Equal(t, written.Position, head)
+}
+
+func TestGivenADeletedStreamThenItIsNotFoundAndATombstonedOneIsDeleted(t *testing.T) {
+	t.Parallel()
+	client, node := start(t)
+	ctx := within(t, 10*time.Second)
+	for _, stream := range []string{"soft", "hard"} {
+		_, err := client.Append(ctx, stream, eventstore.NoStream, proposed(2))
+		require.NoError(t, err)
+	}
+	_, err := node.Log().Delete(ctx, "soft", 1)
+	require.NoError(t, err)
+	_, err = node.Log().Tombstone(ctx, "hard", 1)
+	require.NoError(t, err)
+
+	_, err = client.ReadStream(ctx, "soft", 0, eventstore.Forwards, 1)
+	require.ErrorIs(t, err, eventstore.ErrStreamNotFound)
+	_, err = client.Append(ctx, "soft", eventstore.StreamExists, proposed(1))
+	require.ErrorIs(t, err, eventstore.ErrStreamDeleted)
+	_, err = client.ReadStream(ctx, "hard", 0, eventstore.Forwards, 1)
+	require.ErrorIs(t, err, eventstore.ErrStreamDeleted)
+	_, err = client.Append(ctx, "hard", eventstore.Any, proposed(1))
+	require.ErrorIs(t, err, eventstore.ErrStreamDeleted)
+	require.True(t, eventstore.Definite(err))
+	again, err := client.Append(ctx, "soft", eventstore.NoStream, proposed(1))
+	require.NoError(t, err)
+	require.EqualValues(t, 2, again.Revision, "a stream that was deleted goes on where it ended")
+}
+
 func TestPersonalValuesInClearAreNeverStored(t *testing.T) {
 	t.Parallel()
 	client, _ := start(t)

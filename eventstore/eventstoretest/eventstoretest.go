@@ -53,7 +53,7 @@ func (n *Node) Start() {
 	var err error
 	n.log, err = log.Open(log.Options{Dir: filepath.Join(n.dir, "log"), FreeSpaceMin: 1, Logger: Quiet})
 	require.NoError(n.t, err)
-	n.node, err = node.Start(node.Options{Log: n.log, Socket: n.Socket, Logger: Quiet})
+	n.node, err = node.Start(node.Options{Log: n.log, Socket: n.Socket, Listen: "127.0.0.1:0", Logger: Quiet})
 	require.NoError(n.t, err)
 }
 
@@ -70,13 +70,23 @@ func (n *Node) Stop() {
 	n.node = nil
 }
 
-// LogID names the node's log.
-func (n *Node) LogID() string { return n.log.ID().String() }
+// Log is the log of the running node.
+func (n *Node) Log() *log.Log { return n.log }
+
+// URL is the address of the running node's TCP port, which serves reads only.
+func (n *Node) URL() string { return "esdb://" + n.node.Addr() + "?tls=false" }
 
 // Connect makes a client of the node, which the test's end closes.
 func (n *Node) Connect() *eventstore.Client {
 	n.t.Helper()
-	client, err := eventstore.Connect(eventstore.Options{Socket: n.Socket, Logger: Quiet})
+	return n.ConnectBy(eventstore.Options{Socket: n.Socket})
+}
+
+// ConnectBy makes a client by options, which the test's end closes.
+func (n *Node) ConnectBy(o eventstore.Options) *eventstore.Client {
+	n.t.Helper()
+	o.Logger = Quiet
+	client, err := eventstore.Connect(o)
 	require.NoError(n.t, err)
 	n.t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
