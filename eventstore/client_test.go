@@ -1,6 +1,7 @@
 package eventstore_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math"
@@ -163,7 +164,7 @@ func TestGivenMoreThanAPageWhenIteratedThenEachEventComesOnce(t *testing.T) {
 	}
 }
 
-func TestGivenAStreamElsewhereWhenAppendedToThenTheExpectationIsWrong(t *testing.T) {
+func TestGivenAnAppendThatTheStoreRefusesThenTheErrorIsDefinite(t *testing.T) {
 	t.Parallel()
 	client, _ := start(t)
 	ctx := within(t, 10*time.Second)
@@ -176,6 +177,11 @@ func TestGivenAStreamElsewhereWhenAppendedToThenTheExpectationIsWrong(t *testing
 		require.True(t, eventstore.Definite(err))
 		require.ErrorContains(t, err, "append to s")
 	}
+	large := proposed(1)
+	large[0].Data = bytes.Repeat([]byte("1"), 2<<20)
+	_, err = client.Append(ctx, "s", eventstore.Any, large)
+	require.ErrorIs(t, err, eventstore.ErrInvalid)
+	require.ErrorContains(t, err, "larger than")
 	_, err = client.Append(ctx, "none", eventstore.StreamExists, proposed(1))
 	require.ErrorIs(t, err, eventstore.ErrWrongExpectedRevision)
 

@@ -19,10 +19,15 @@ func translate(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ended(ctx) // the client wraps it in several ways
 	}
-	if word := wordOf(err); word != nil {
-		return fmt.Errorf("%w: %w", word, err)
+	word := wordOf(err)
+	var known *esdb.Error
+	if errors.As(err, &known) && known.Err() != nil {
+		err = known.Err() // what the client puts around it says less than our word
 	}
-	return err
+	if word == nil {
+		return err
+	}
+	return fmt.Errorf("%w: %w", word, err)
 }
 
 func wordOf(err error) error {
