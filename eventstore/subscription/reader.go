@@ -3,6 +3,7 @@ package subscription
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"time"
 
@@ -50,7 +51,11 @@ func (r *reader) run(ctx context.Context) {
 			attempt = 0
 		}
 		pause := doubling(backoffMin, backoffMax, attempt)
-		r.config.Logger.Warn("subscription lost, subscribing again", "after", r.at.String(), "attempt", attempt, "error", err)
+		level := slog.LevelDebug
+		if attempt == 0 { // said once, however long the store is away
+			level = slog.LevelWarn
+		}
+		r.config.Logger.Log(ctx, level, "subscription lost, subscribing again", "after", r.at.String(), "attempt", attempt, "error", err)
 		if !sleep(ctx, pause/2+rand.N(pause)) {
 			return
 		}
