@@ -8,69 +8,80 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"daybook.example/eventstore"
 )
 
-// Errors that end a run; the supervisor decides what follows.
+// Errors that end a runner's turn.
 var (
-	ErrFenced    = errors.New("another runner has taken over")
-	ErrOtherLog  = errors.New("the log is not the one that was projected")
-	errDuplicate = errors.New("delivered again")
+	ErrFenced   = errors.New("another runner has taken over the projection")
+	ErrOtherLog = errors.New("the log is not the one that was projected")
 )
 
-// A checkpoint is what a projector has committed.
-type checkpoint struct {
-	at        eventstore.Position
-	lastEvent uuid.UUID // nil before the first
-	lastPos   int64
-	label     time.Time
-	events    int64
-	epoch     int64
+// A Checkpoint says how far a read model is. It is committed with the rows.
+type Checkpoint struct {
+	Position  Position  // all up to here is in the tables
+	LogID     uuid.UUID // of the log that positions belong to
+	LastEvent uuid.UUID // the last event of ours up to Position; zero before the first
+	Label     time.Time // running maximum of recorded_at
+	Events    int64     // of ours, up to Position
+	Epoch     int64     // the owner's fencing token
 }
 
-// own makes this process the owner of a projection: from now on every other
-// owner's commits are fenced off.
-func own(ctx context.Context, conn *pgx.Conn, spec Spec, owner string) (checkpoint, error) {
-	var c checkpoint
+// after is the checkpoint once labelled events are in the tables, and to is reached.
+func (c Checkpoint) after(events []Event, to Position) Checkpoint {
+	c.Position = to
+	if n := len(events); n > 0 {
+		c.LastEvent, c.Label = events[n-1].ID, events[n-1].Label
+		c.Events += int64(n)
+	}
+	return c
+}
+
+// claim makes the caller the owner: from now on the commits of every other one
+// are fenced off.
+func claim(ctx context.Context, conn *pgx.Conn, spec Spec, owner string) (c Checkpoint, err error) {
 	var last *uuid.UUID
 	var label *time.Time
-	err := conn.QueryRow(ctx, `update daybook.projection_checkpoint
+	err = conn.QueryRow(ctx, `update daybook.projection_checkpoint
 		set epoch = epoch + 1, owner = $3, heartbeat = clock_timestamp(), state = 'running', failure = null
 		where name = $1 and version = $2
-		returning commit_pos, prepare_pos, last_event, last_event_pos, last_event_at, events, epoch`, spec.Name, spec.Version, owner).
-		Scan(&c.at.Commit, &c.at.Prepare, &last, &c.lastPos, &label, &c.events, &c.epoch)
+		returning commit_pos, prepare_pos, log_id, last_event, last_event_at, events, epoch`, spec.Name, spec.Version, owner).
+		Scan(&c.Position.Commit, &c.Position.Prepare, &c.LogID, &last, &label, &c.Events, &c.Epoch)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return c, fmt.Errorf("version %d of %s was never prepared", spec.Version, spec.Name)
+	}
 	if err != nil {
 		return c, fmt.Errorf("take the checkpoint: %w", err)
 	}
 	if last != nil {
-		c.lastEvent = *last
-	}
-	if label != nil {
-		c.label = *label
+		c.LastEvent, c.Label = *last, label.UTC()
 	}
 	return c, nil
 }
 
-// advance moves the checkpoint row. It is the first statement of the rows'
-// transaction: it takes the row's lock, so two runners cannot interleave, and it
-// hits no row for one that is fenced off or repeats what is committed.
-func advance(ctx context.Context, tx pgx.Tx, spec Spec, from, to checkpoint) error {
-	tag, err := tx.Exec(ctx, `update daybook.projection_checkpoint
-		set commit_pos = $4, prepare_pos = $5, last_event = $6, last_event_pos = $7, last_event_at = $8, events = $9, heartbeat = clock_timestamp()
-		where name = $1 and version = $2 and epoch = $3 and commit_pos = $10 and prepare_pos = $11`,
-		spec.Name, spec.Version, from.epoch, int64(to.at.Commit), int64(to.at.Prepare), nullable(to.lastEvent), to.lastPos,
-		nullable(to.label), to.events, int64(from.at.Commit), int64(from.at.Prepare))
-	if err != nil {
-		return err
-	}
-	if tag.RowsAffected() != 1 {
-		return ErrFenced
-	}
-	return nil
+// moveCheckpoint hits no row for an owner that is fenced off, or that repeats
+// what is committed. It comes first in the rows' transaction and takes the row's
+// lock, so that two owners cannot interleave.
+const moveCheckpoint = `update daybook.projection_checkpoint
+	set commit_pos = $4, prepare_pos = $5, last_event = $6, last_event_at = $7, events = $8, heartbeat = clock_timestamp()
+	where name = $1 and version = $2 and epoch = $3 and commit_pos = $9 and prepare_pos = $10 and log_id = $11`
+
+// queueMove queues moveCheckpoint; the batch fails with ErrFenced if it hits no row.
+func queueMove(queue *pgx.Batch, spec Spec, from, to Checkpoint) {
+	queue.Queue(moveCheckpoint, spec.Name, spec.Version, from.Epoch,
+		int64(to.Position.Commit), int64(to.Position.Prepare), orNull(to.LastEvent), orNull(to.Label), to.Events,
+		int64(from.Position.Commit), int64(from.Position.Prepare), from.LogID,
+	).Exec(func(tag pgconn.CommandTag) error {
+		if tag.RowsAffected() != 1 {
+			return ErrFenced
+		}
+		return nil
+	})
 }
 
-func nullable[T comparable](value T) *T {
+func orNull[T comparable](value T) *T {
 	var none T
 	if value == none {
 		return nil
@@ -78,30 +89,45 @@ func nullable[T comparable](value T) *T {
 	return &value
 }
 
-// verify compares the event at the checkpoint with the one that is remembered:
-// a log that is shorter, or another one, must not be projected further.
-func (c checkpoint) verify(ctx context.Context, store eventstore.Reader) error {
-	if c.lastEvent == uuid.Nil {
+// verify compares the log with what the checkpoint remembers: one that is
+// shorter, or another one, must not be projected on top of these rows.
+func (c Checkpoint) verify(ctx context.Context, store eventstore.Reader) error {
+	if c.LastEvent == uuid.Nil {
 		return nil
 	}
-	at := eventstore.Position{Commit: uint64(c.lastPos), Prepare: uint64(c.lastPos)}
-	events, err := store.ReadAll(ctx, at, eventstore.Forwards, 1)
+	head, err := store.Head(ctx)
 	if err != nil {
 		return err
 	}
-	if len(events) == 0 || events[0].ID != c.lastEvent {
-		return fmt.Errorf("%w: it has no event %s at position %s", ErrOtherLog, c.lastEvent, at)
+	if head.Less(c.Position) {
+		return fmt.Errorf("%w: it ends at %s, before the checkpoint %s", ErrOtherLog, head, c.Position)
 	}
-	return nil
+	last, err := lastOfOurs(ctx, store, c.Position)
+	if err == nil && last != c.LastEvent {
+		err = fmt.Errorf("%w: it has another event at the checkpoint %s", ErrOtherLog, c.Position)
+	}
+	return err
 }
 
-// after is the checkpoint once these events are applied and the position is to.
-func (c checkpoint) after(events []Event, to eventstore.Position) checkpoint {
-	c.at = to
-	if len(events) > 0 {
-		last := events[len(events)-1]
-		c.lastEvent, c.lastPos, c.label = last.ID, int64(last.Position.Commit), last.Label
-		c.events += int64(len(events))
+// lastOfOurs is the last event up to a position that is not the store's own.
+func lastOfOurs(ctx context.Context, store eventstore.Reader, at Position) (uuid.UUID, error) {
+	there, err := store.ReadAll(ctx, at, eventstore.Forwards, 1)
+	if err != nil {
+		return uuid.Nil, err
 	}
-	return c
+	if len(there) > 0 && there[0].Position == at && !there[0].System() {
+		return there[0].ID, nil
+	}
+	for {
+		page, err := store.ReadAll(ctx, at, eventstore.Backwards, 64)
+		if err != nil || len(page) == 0 {
+			return uuid.Nil, err
+		}
+		for _, event := range page {
+			if !event.System() {
+				return event.ID, nil
+			}
+			at = event.Position
+		}
+	}
 }

@@ -9,39 +9,43 @@ import (
 	"daybook.example/eventstore"
 )
 
-// Metrics are those of all runners of a process. No label holds an ID.
+const headEvery = 2 * time.Second
+
+// Metrics are those of all runners of a process. No label holds an ID. A nil one
+// counts nothing.
 type Metrics struct {
-	lagBytes   *prometheus.GaugeVec
-	lagSeconds *prometheus.GaugeVec
-	events     *prometheus.CounterVec
-	batch      *prometheus.HistogramVec
-	seconds    *prometheus.HistogramVec
-	retries    *prometheus.CounterVec
-	states     *prometheus.GaugeVec
+	lagBytes, lagSeconds, state *prometheus.GaugeVec
+	events, retries, standby    *prometheus.CounterVec
+	batchEvents, batchSeconds   *prometheus.HistogramVec
 }
 
 // NewMetrics registers the metrics of the runners.
 func NewMetrics(registry prometheus.Registerer) *Metrics {
-	by := []string{"projection"}
 	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
-		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "daybook_projections_" + name, Help: help}, append(by, labels...))
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "daybook_projections_" + name, Help: help}, append([]string{"projection"}, labels...))
+	}
+	counter := func(name, help string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "daybook_projections_" + name, Help: help}, []string{"projection"})
+	}
+	histogram := func(name, help string, first, factor float64, count int) *prometheus.HistogramVec {
+		buckets := prometheus.ExponentialBuckets(first, factor, count)
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "daybook_projections_" + name, Help: help, Buckets: buckets}, []string{"projection"})
 	}
 	m := &Metrics{
-		lagBytes:   gauge("lag_bytes", "Bytes of the log between the head and the checkpoint."),
-		lagSeconds: gauge("lag_seconds", "Age of the last applied event while behind, else 0."),
-		states:     gauge("state", "1 for the state that the runner is in.", "state"),
-		events:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "daybook_projections_events_total", Help: "Events applied."}, by),
-		retries:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "daybook_projections_retries_total", Help: "Runs begun again."}, by),
-		batch:      prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "daybook_projections_batch_events", Help: "Events per batch.", Buckets: prometheus.ExponentialBuckets(1, 4, 7)}, by),
-		seconds:    prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "daybook_projections_batch_seconds", Help: "Time from a batch to its commit.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 14)}, by),
+		lagBytes:     gauge("lag_bytes", "Bytes of the log between the checkpoint and the head."),
+		lagSeconds:   gauge("lag_seconds", "How long the checkpoint has been behind the head."),
+		state:        gauge("state", "1 for the state that the runner is in.", "state"),
+		events:       counter("events_total", "Events applied."),
+		retries:      counter("retries_total", "Times that a runner had to begin again."),
+		standby:      counter("standby_seconds_total", "Time spent waiting for another process to give the projection up."),
+		batchEvents:  histogram("batch_events", "Events in a batch.", 1, 4, 7),
+		batchSeconds: histogram("batch_seconds", "Time from a batch's arrival to its commit.", 0.001, 2, 14),
 	}
-	if registry != nil {
-		registry.MustRegister(m.lagBytes, m.lagSeconds, m.states, m.events, m.retries, m.batch, m.seconds)
-	}
+	registry.MustRegister(m.lagBytes, m.lagSeconds, m.state, m.events, m.retries, m.standby, m.batchEvents, m.batchSeconds)
 	return m
 }
 
-func (m *Metrics) state(s Status) {
+func (m *Metrics) show(s Status) {
 	if m == nil {
 		return
 	}
@@ -50,7 +54,7 @@ func (m *Metrics) state(s Status) {
 		if state == s.State {
 			value = 1
 		}
-		m.states.WithLabelValues(s.Name, string(state)).Set(value)
+		m.state.WithLabelValues(s.Name, string(state)).Set(value)
 	}
 }
 
@@ -60,45 +64,46 @@ func (m *Metrics) retried(name string) {
 	}
 }
 
-func (m *Metrics) applied(name string, events int, took time.Duration, at checkpoint, head eventstore.Position) {
+func (m *Metrics) stoodBy(name string, d time.Duration) {
+	if m != nil {
+		m.standby.WithLabelValues(name).Add(d.Seconds())
+	}
+}
+
+func (m *Metrics) applied(name string, events int, took time.Duration) {
 	if m == nil {
 		return
 	}
 	m.events.WithLabelValues(name).Add(float64(events))
-	m.batch.WithLabelValues(name).Observe(float64(events))
-	m.seconds.WithLabelValues(name).Observe(took.Seconds())
-	m.lag(name, at.at, head)
+	m.batchEvents.WithLabelValues(name).Observe(float64(events))
+	m.batchSeconds.WithLabelValues(name).Observe(took.Seconds())
 }
 
-func (m *Metrics) lag(name string, at, head eventstore.Position) {
-	behind := 0.0
-	if at.Less(head) {
-		behind = float64(head.Commit - at.Commit)
-	}
-	m.lagBytes.WithLabelValues(name).Set(behind)
-}
-
-// Watch compares the head of the log with every runner, so that a dead feed
-// shows as lag, until ctx ends.
+// Watch measures how far the runners are behind the head of the log, until ctx
+// ends. It asks the store itself, so that a dead subscription shows.
 func (m *Metrics) Watch(ctx context.Context, store eventstore.Reader, runners []*Runner) {
-	since := make(map[string]time.Time)
+	behindSince := make(map[string]time.Time, len(runners))
 	for ; ctx.Err() == nil; sleep(ctx, headEvery) {
 		head, err := store.Head(ctx)
 		if err != nil {
 			continue
 		}
 		for _, r := range runners {
-			s := r.Status()
-			m.lag(s.Name, s.Position, head)
-			if !s.Position.Less(head) {
-				delete(since, s.Name)
-				m.lagSeconds.WithLabelValues(s.Name).Set(0)
-				continue
-			}
-			if since[s.Name].IsZero() {
-				since[s.Name] = time.Now()
-			}
-			m.lagSeconds.WithLabelValues(s.Name).Set(time.Since(since[s.Name]).Seconds())
+			m.compare(r.Status(), head, behindSince)
 		}
 	}
+}
+
+func (m *Metrics) compare(s Status, head Position, behindSince map[string]time.Time) {
+	if !s.Position.Less(head) {
+		delete(behindSince, s.Name)
+		m.lagBytes.WithLabelValues(s.Name).Set(0)
+		m.lagSeconds.WithLabelValues(s.Name).Set(0)
+		return
+	}
+	if behindSince[s.Name].IsZero() {
+		behindSince[s.Name] = time.Now()
+	}
+	m.lagBytes.WithLabelValues(s.Name).Set(float64(head.Commit - s.Position.Commit))
+	m.lagSeconds.WithLabelValues(s.Name).Set(time.Since(behindSince[s.Name]).Seconds())
 }

@@ -5,119 +5,144 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime/debug"
 	"strings"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"daybook.example/eventstore"
+	"daybook.example/domain"
 )
 
-// A Failure names the event that a projection cannot apply. It never holds
-// anything of the event's payload.
+// A Failure is an event that a projection cannot apply, however often it is
+// tried. It names the event and holds nothing of its payload.
 type Failure struct {
-	EventID  uuid.UUID           `json:"event_id"`
-	Stream   string              `json:"stream"`
-	Revision uint64              `json:"revision"`
-	Position eventstore.Position `json:"position"`
-	Type     string              `json:"type"`
-	Code     string              `json:"code"`             // decode, apply, panic, or the SQLSTATE with the constraint
-	Detail   string              `json:"detail,omitempty"` // of an apply error: our own words
+	EventID  uuid.UUID `json:"event_id"`
+	Stream   string    `json:"stream"`
+	Revision uint64    `json:"revision"`
+	Position Position  `json:"position"`
+	Type     string    `json:"type"`
+	Code     string    `json:"code"`            // decode, panic, apply, a rule's code, or an SQLSTATE
+	Field    string    `json:"field,omitempty"` // of the event, or the constraint of the table
+
+	cause error
 }
 
-// poison is a deterministic failure: the same event fails again however often
-// it is tried.
-type poison struct{ Failure }
-
-func (p poison) Error() string {
-	return fmt.Sprintf("event %s (%s, revision %d of %s) cannot be applied: %s", p.EventID, p.Type, p.Revision, p.Stream, p.Code)
+func (f *Failure) Error() string {
+	return fmt.Sprintf("event %s (%s, revision %d of %s) cannot be applied: %s", f.EventID, f.Type, f.Revision, f.Stream, strings.TrimSpace(f.Code+" "+f.Field))
 }
 
-// panicked is a panic inside a projection.
-type panicked struct{ value any }
+func (f *Failure) Unwrap() error { return f.cause }
 
-func (p panicked) Error() string { return "panic in the projection" }
+// undecodable is the failure of an event that the projection lists.
+type undecodable struct{ error }
 
-// transient reports whether trying again may help: the failure is one of the
-// connection, of resources or of other transactions, not of the event.
-func transient(err error) bool {
+func (u undecodable) Unwrap() error { return u.error }
+
+// panicked is a panic in a projection. What it panicked with may be personal, so
+// nobody sees it.
+type panicked struct{ stack []byte }
+
+func (panicked) Error() string { return "panic" }
+
+// guard turns a panic into an error.
+func guard(work func() error) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = panicked{debug.Stack()}
+		}
+	}()
+	return work()
+}
+
+// failureOf describes why event cannot be applied.
+func failureOf(event Event, err error) *Failure {
+	f := &Failure{EventID: event.ID, Stream: event.Stream, Revision: event.Revision, Position: event.Position, Type: event.Type, Code: "apply", cause: err}
+	var sql *pgconn.PgError
+	var rule *domain.Error
+	switch {
+	case errors.As(err, new(undecodable)):
+		f.Code = "decode"
+	case errors.As(err, new(panicked)):
+		f.Code = "panic"
+	case errors.As(err, &sql):
+		f.Code, f.Field = sql.Code, sql.ConstraintName
+	case errors.As(err, &rule):
+		f.Code, f.Field = rule.Code, rule.Field
+	}
+	return f
+}
+
+// temporary are the classes of SQLSTATE that tell of the connection, of
+// resources or of other transactions, not of the event.
+var temporary = []string{
+	"08",    // connection
+	"25006", // the server has become a replica
+	"40",    // serialization failure, deadlock
+	"53",    // resources
+	"55P03", // a lock was not available
+	"57",    // the operator, a shutdown, a timeout
+	"58",    // input and output
+}
+
+// transient reports whether trying again may help.
+func (w *Writer) transient(err error) bool {
 	var sql *pgconn.PgError
 	if errors.As(err, &sql) {
-		for _, class := range []string{"08", "25006", "40", "53", "55P03", "57", "58", "XX"} {
+		for _, class := range temporary {
 			if strings.HasPrefix(sql.Code, class) {
 				return true
 			}
 		}
 		return false
 	}
-	var lost net.Error
-	return errors.As(err, &lost) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
-		errors.Is(err, pgx.ErrTxClosed) || errors.Is(err, net.ErrClosed) || pgconn.SafeToRetry(err) || connectionLost(err)
+	return w.conn.IsClosed() || errors.Is(err, ErrFenced) || errors.As(err, new(net.Error)) ||
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
-func connectionLost(err error) bool {
-	return strings.Contains(err.Error(), "conn closed") || strings.Contains(err.Error(), "unexpected EOF")
-}
-
-// failureOf describes why event cannot be applied.
-func failureOf(event Event, err error) Failure {
-	f := Failure{EventID: event.ID, Stream: event.Stream, Revision: event.Revision, Position: event.Position, Type: event.Type, Code: "apply"}
-	var sql *pgconn.PgError
-	var caught panicked
-	switch {
-	case event.Err != nil && errors.Is(err, event.Err):
-		f.Code = "decode"
-	case errors.As(err, &caught):
-		f.Code = "panic"
-	case errors.As(err, &sql):
-		f.Code = strings.TrimSpace(sql.Code + " " + sql.ConstraintName)
-	}
-	return f
-}
-
-// guarded applies events and turns a panic into an error.
-func guarded(ctx context.Context, p Projection, tx pgx.Tx, events []Event) (err error) {
-	defer func() {
-		if value := recover(); value != nil {
-			err = panicked{value}
+// Isolate applies a stretch of the log in which some event fails, one event at a
+// time. Everything before that is committed, and the failure names it. An event
+// whose failure is waived is passed.
+//
+// It is one transaction with a savepoint for each event. How far it goes is known
+// only at its end, so the checkpoint moves to the end first and then back.
+func (w *Writer) Isolate(ctx context.Context, events []Event, to Position, waived func(uuid.UUID) bool) error {
+	events = labelled(w.unseen(events), w.at.Label)
+	reached := w.at
+	var failure *Failure
+	err := w.transact(ctx, w.at.after(events, to), nil, durable, func(tx pgx.Tx) error {
+		for i, event := range events {
+			err := pgx.BeginFunc(ctx, tx, func(savepoint pgx.Tx) error { return w.hand(ctx, savepoint, events[i:i+1]) })
+			if err != nil && w.transient(err) {
+				return err
+			}
+			if err != nil && !waived(event.ID) {
+				failure = failureOf(event, err)
+				return w.settle(ctx, tx, to, w.at.after(events[:i], reached.Position), events[:i], &reached)
+			}
+			reached.Position = event.Position
 		}
-	}()
-	return p.Apply(ctx, tx, events)
+		return w.settle(ctx, tx, to, w.at.after(events, to), events, &reached)
+	})
+	if err != nil {
+		return err
+	}
+	w.at = reached
+	if failure != nil {
+		return failure
+	}
+	return nil
 }
 
-// bisect finds the first event that fails, one by one under savepoints, within
-// tx. The good ones before it stay applied.
-func bisect(ctx context.Context, p Projection, tx pgx.Tx, events []Event) (good int, culprit error, err error) {
-	for i, event := range events {
-		failed := pgx.BeginFunc(ctx, tx, func(save pgx.Tx) error { return applyListed(ctx, p, save, []Event{event}) })
-		switch {
-		case failed == nil:
-		case transient(failed):
-			return 0, nil, failed
-		default:
-			return i, poison{failureOf(event, failed)}, nil
-		}
-	}
-	return len(events), nil, nil
-}
-
-// applyListed hands over the events of the listed types. One of them that cannot
-// be decoded is never guessed at.
-func applyListed(ctx context.Context, p Projection, tx pgx.Tx, events []Event) error {
-	spec := p.Spec()
-	listed := make([]Event, 0, len(events))
-	for _, event := range events {
-		if !spec.Takes(event.Type) {
-			continue
-		}
-		if spec.Events != nil && event.Err != nil {
-			return event.Err
-		}
-		listed = append(listed, event)
-	}
-	if len(listed) == 0 {
-		return nil
-	}
-	return guarded(ctx, p, tx, listed)
+// settle moves the checkpoint back from the end of the stretch to where its
+// transaction has come.
+func (w *Writer) settle(ctx context.Context, tx pgx.Tx, end Position, here Checkpoint, events []Event, reached *Checkpoint) error {
+	from := w.at
+	from.Position = end
+	queue := &pgx.Batch{}
+	queueMove(queue, w.spec, from, here)
+	queueLabels(queue, events)
+	*reached = here
+	return tx.SendBatch(ctx, queue).Close()
 }

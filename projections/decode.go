@@ -1,0 +1,25 @@
+package projections
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"daybook.example/domain/catalog"
+	"daybook.example/eventstore"
+)
+
+// decode looks an event up in the catalog of all aggregates. Its metadata is
+// there even if its data cannot be decoded.
+func decode(event eventstore.Recorded) (d decoded, err error) {
+	if err := json.Unmarshal(event.Metadata, &d.Meta); err != nil {
+		return decoded{}, fmt.Errorf("decode the metadata of %s: %w", event.Type, err)
+	}
+	d.Decoded, err = catalog.Decode(event.Type, d.Meta.SchemaVersion, event.Data)
+	return d, err
+}
+
+// Decode makes an event of what the store keeps.
+func Decode(event eventstore.Recorded) Event {
+	d, err := decode(event)
+	return Event{Recorded: event, Meta: d.Meta, Decoded: d.Decoded, Err: err}
+}

@@ -1,0 +1,149 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// ErrHeld says that another process owns the projection.
+var ErrHeld = errors.New("another process owns the projection")
+
+// A Writer is the owner of one version of a read model: it commits batches, each
+// exactly once, until it is fenced off or its connection is lost. It is for one
+// goroutine.
+type Writer struct {
+	projection Projection
+	spec       Spec
+	conn       *pgx.Conn // its own: the lock lives as long as it
+	at         Checkpoint
+}
+
+// Ownership says how a Writer keeps others away.
+type Ownership struct {
+	Owner string // who, for people to read
+	// Unlocked leaves out the advisory lock, which means nothing behind a pooler of
+	// transactions. It is for liveness only: the epoch keeps the tables right.
+	Unlocked bool
+}
+
+// Claim takes over a projection that Prepare has seen, or says ErrHeld.
+func Claim(ctx context.Context, pool *pgxpool.Pool, p Projection, o Ownership) (*Writer, error) {
+	pooled, err := pool.Acquire(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reach the database: %w", err)
+	}
+	w := &Writer{projection: p, spec: p.Spec(), conn: pooled.Hijack()}
+	if !o.Unlocked {
+		err = w.lock(ctx)
+	}
+	if err == nil {
+		w.at, err = claim(ctx, w.conn, w.spec, o.Owner)
+	}
+	if err != nil {
+		w.Close()
+		return nil, err
+	}
+	return w, nil
+}
+
+// lock takes the advisory lock. A host that dies without a word must not keep it
+// for longer than some seconds.
+func (w *Writer) lock(ctx context.Context) error {
+	_, err := w.conn.Exec(ctx, "set tcp_keepalives_idle = 5; set tcp_keepalives_interval = 2; set tcp_keepalives_count = 3")
+	if err != nil {
+		return err
+	}
+	var got bool
+	err = w.conn.QueryRow(ctx, "select pg_try_advisory_lock(hashtextextended($1, 0))", w.spec.SchemaName()).Scan(&got)
+	if err == nil && !got {
+		return ErrHeld
+	}
+	return err
+}
+
+// Close gives the projection up.
+func (w *Writer) Close() {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	_ = w.conn.Close(ctx) // the lock goes with it
+}
+
+// Checkpoint is what is committed.
+func (w *Writer) Checkpoint() Checkpoint { return w.at }
+
+// Apply commits the events of a stretch of the log that ends at to, and the
+// checkpoint with them. What is committed already is left out, so a stretch may
+// come again, whole or in part. After an error nothing of it is committed; only
+// if the connection broke during the commit that is not known, and the next
+// owner's checkpoint tells.
+func (w *Writer) Apply(ctx context.Context, events []Event, to Position) error {
+	if !w.at.Position.Less(to) {
+		return nil
+	}
+	events = labelled(w.unseen(events), w.at.Label)
+	next := w.at.after(events, to)
+	err := w.transact(ctx, next, events, lossy, func(tx pgx.Tx) error { return w.hand(ctx, tx, events) })
+	if err == nil {
+		w.at = next
+	}
+	return err
+}
+
+func (w *Writer) unseen(events []Event) []Event {
+	seen := func(e Event) bool { return w.at.Position.Less(e.Position) }
+	if i := slices.IndexFunc(events, seen); i >= 0 {
+		return events[i:]
+	}
+	return nil
+}
+
+// durability is what a transaction waits for at its commit.
+type durability string
+
+const (
+	// lossy does not wait for the disk. Rows and checkpoint are one transaction: a
+	// crash of the database loses both, and the log gives them again.
+	lossy   durability = "off"
+	durable durability = "on"
+)
+
+// transact runs work in a transaction that begins with the move of the checkpoint
+// to next and ends with its commit. The checkpoint in w stays as it was.
+func (w *Writer) transact(ctx context.Context, next Checkpoint, events []Event, how durability, work func(pgx.Tx) error) error {
+	begin := "begin; set local synchronous_commit = " + string(how) + "; set local search_path = " + w.schema()
+	return pgx.BeginTxFunc(ctx, w.conn, pgx.TxOptions{BeginQuery: begin}, func(tx pgx.Tx) error {
+		queue := &pgx.Batch{}
+		queueMove(queue, w.spec, w.at, next)
+		queueLabels(queue, events)
+		if err := tx.SendBatch(ctx, queue).Close(); err != nil {
+			return err
+		}
+		return work(tx)
+	})
+}
+
+func (w *Writer) schema() string { return pgx.Identifier{w.spec.SchemaName()}.Sanitize() }
+
+// hand gives the projection the events that it takes. One of a type that it
+// lists, but that cannot be decoded, is never guessed at.
+func (w *Writer) hand(ctx context.Context, tx pgx.Tx, events []Event) error {
+	taken := make([]Event, 0, len(events))
+	for _, event := range events {
+		if !w.spec.Takes(event.Type) {
+			continue
+		}
+		if w.spec.Events != nil && event.Err != nil {
+			return undecodable{event.Err}
+		}
+		taken = append(taken, event)
+	}
+	if len(taken) == 0 {
+		return nil
+	}
+	return guard(func() error { return w.projection.Apply(ctx, tx, taken) })
+}
