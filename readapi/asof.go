@@ -1,0 +1,277 @@
+package readapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/jackc/pgx/v5"
+
+	"daybook.example/commands/edge"
+	"daybook.example/domain"
+	"daybook.example/eventstore"
+)
+
+const (
+	waitMax   = 5 * time.Second
+	pollEvery = 20 * time.Millisecond
+)
+
+// A position is a place in the log as the tables keep it: the commit position,
+// which the embedded node's prepare position equals.
+type position int64
+
+// MarshalText writes the position as every answer does.
+func (p position) MarshalText() ([]byte, error) {
+	return []byte(eventstore.Position{Commit: uint64(p), Prepare: uint64(p)}.String()), nil
+}
+
+// Schema describes it in the OpenAPI document.
+func (position) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Pattern: "^[0-9]+/[0-9]+$", Description: "A place in the log.", Examples: []any{"4711/4711"}}
+}
+
+// KnownParams are what every read takes that knows recorded time only.
+type KnownParams struct {
+	KnownAt string `query:"known_at" maxLength:"64" doc:"As it was known then: a position, or a time as RFC 3339. Default: all that is known."`
+	After   string `query:"after" maxLength:"64" doc:"Wait until this position is in the answer: what a command's Daybook-Position said."`
+}
+
+// AsOfParams are what every read takes that knows both times.
+type AsOfParams struct {
+	KnownParams
+	ValidAt string `query:"valid_at" maxLength:"10" doc:"As it is on this day, YYYY-MM-DD. Default: today in the organisation's zone."`
+}
+
+// AsOf says for which day, as known when, an answer holds.
+type AsOf struct {
+	ValidAt  domain.Date `json:"valid_at,omitzero"`
+	KnownAt  string      `json:"known_at" doc:"As it was asked for; the position where it was not."`
+	Zone     string      `json:"zone,omitempty"`
+	Position position    `json:"position" doc:"The answer holds what was recorded up to here."`
+
+	Known   int64 `json:"-"` // the position up to which facts count
+	Current bool  `json:"-"` // nothing was asked about another time
+}
+
+// An answer is what a read returns, with the headers of all of them.
+type answer[T any] struct {
+	ETag     string `header:"ETag"`
+	Position string `header:"Daybook-Position"`
+	State    string `header:"Daybook-Projection-State"`
+	Body     T
+}
+
+// tagged adds the ETag of a current entity: its revision.
+func (a *answer[T]) tagged(at AsOf, revision int64) *answer[T] {
+	if at.Current {
+		a.ETag = strconv.Quote(strconv.FormatInt(revision, 10))
+	}
+	return a
+}
+
+// zones names the function of each projection that knows the organisation's zone.
+var zones = map[string]string{employeeFact: "api.zone_at", journalLine: "api.journal_zone_at"}
+
+// asOf runs read in one snapshot of one projection's tables, as of the times asked for.
+func asOf[T any](ctx context.Context, s *server, projection string, p AsOfParams, read func(context.Context, pgx.Tx, AsOf) (T, error)) (*answer[T], error) {
+	var validAt domain.Date
+	if p.ValidAt != "" {
+		day, err := domain.ParseDate(p.ValidAt)
+		if err != nil {
+			return nil, badParameter("valid_at", "valid_at is a date of the form YYYY-MM-DD")
+		}
+		validAt = day
+	}
+	return asKnown(ctx, s, projection, p.KnownParams, func(ctx context.Context, tx pgx.Tx, at AsOf) (T, error) {
+		var none T
+		if err := tx.QueryRow(ctx, "select "+zones[projection]+"($1)", at.Known).Scan(&at.Zone); err != nil {
+			return none, err
+		}
+		at.ValidAt, at.Current = validAt, at.Current && validAt.IsZero()
+		if validAt.IsZero() {
+			zone, err := time.LoadLocation(at.Zone)
+			if err != nil {
+				return none, fmt.Errorf("the organisation's zone: %w", err)
+			}
+			at.ValidAt = domain.DateOf(s.Clock().In(zone))
+		}
+		return read(ctx, tx, at)
+	})
+}
+
+// asKnown is asOf for what has no effective date.
+func asKnown[T any](ctx context.Context, s *server, projection string, p KnownParams, read func(context.Context, pgx.Tx, AsOf) (T, error)) (*answer[T], error) {
+	known, err := s.instant(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.reach(ctx, projection, known.awaited); err != nil {
+		return nil, err
+	}
+	out := &answer[T]{}
+	err = pgx.BeginTxFunc(ctx, s.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		at, state, err := known.resolve(ctx, tx, projection)
+		if err != nil {
+			return err
+		}
+		out.Position, out.State = at.KnownAtPosition(), state
+		out.Body, err = read(ctx, tx, at)
+		return err
+	})
+	return out, err
+}
+
+// KnownAtPosition is the position that the answer holds, as text.
+func (a AsOf) KnownAtPosition() string {
+	text, _ := a.Position.MarshalText()
+	return string(text)
+}
+
+// An instant is a recorded time asked for: a position, a moment, or now.
+type instant struct {
+	text     string
+	pinned   bool // position was asked for
+	position eventstore.Position
+	moment   time.Time           // zero = none
+	awaited  eventstore.Position // what the read model must have passed
+}
+
+// instant reads known_at and after.
+func (s *server) instant(ctx context.Context, p KnownParams) (instant, error) {
+	i := instant{text: p.KnownAt}
+	if p.After != "" {
+		after, err := eventstore.ParsePosition(p.After)
+		if err != nil {
+			return i, badParameter("after", "after is a position as Daybook-Position gave it")
+		}
+		i.awaited = after
+	}
+	if p.KnownAt == "" {
+		return i, nil
+	}
+	if known, err := eventstore.ParsePosition(p.KnownAt); err == nil {
+		i.pinned, i.position = true, known
+		if i.awaited.Less(known) {
+			i.awaited = known
+		}
+		return i, nil
+	}
+	moment, err := time.Parse(time.RFC3339Nano, p.KnownAt)
+	switch {
+	case err != nil:
+		return i, badParameter("known_at", "known_at is a position such as 4711/4711, or a time as RFC 3339 such as 2025-03-10T12:00:00Z")
+	case moment.After(s.Clock()):
+		return i, edge.NewProblem(http.StatusBadRequest, "known-at-future", "what will be known later is not known yet; give a time that is past").At("query.known_at")
+	}
+	i.moment = moment
+	// What was recorded before the request counts, even if no read model has it yet.
+	head, err := s.Store.Head(ctx)
+	if err != nil {
+		return i, fmt.Errorf("read the head of the log: %w", err)
+	}
+	if i.awaited.Less(head) {
+		i.awaited = head
+	}
+	return i, nil
+}
+
+func badParameter(name, detail string) error {
+	return edge.NewProblem(http.StatusBadRequest, "parameter-invalid", detail).At("query." + name)
+}
+
+// A mark is what a projector has committed.
+type mark struct {
+	version  int
+	position eventstore.Position
+	state    string
+}
+
+type querier interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// marked reads a projector's checkpoint. In a snapshot it belongs to the rows.
+func marked(ctx context.Context, q querier, projection string) (m mark, err error) {
+	err = q.QueryRow(ctx, `select version, commit_pos, prepare_pos, state from daybook.projection_checkpoint
+		where name = $1 order by version desc limit 1`, projection).Scan(&m.version, &m.position.Commit, &m.position.Prepare, &m.state)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return m, edge.NewProblem(http.StatusServiceUnavailable, "read-model-missing", "the read model is not there yet; a process with role projections makes it").RetryAfter(time.Second)
+	}
+	if err != nil {
+		err = fmt.Errorf("read the checkpoint of %s: %w", projection, err)
+	}
+	return m, err
+}
+
+// reach waits until a read model has passed a position.
+func (s *server) reach(ctx context.Context, projection string, awaited eventstore.Position) error {
+	if awaited.IsZero() {
+		return nil
+	}
+	deadline := time.NewTimer(waitMax)
+	defer deadline.Stop()
+	for {
+		changed := s.changed()
+		m, err := marked(ctx, s.Pool, projection)
+		switch {
+		case err != nil:
+			return err
+		case !m.position.Less(awaited):
+			return nil
+		case m.state == "halted":
+			return edge.NewProblem(http.StatusServiceUnavailable, "read-model-halted", "the read model is halted before this position; an operator must act").RetryAfter(time.Minute)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-deadline.C:
+			return edge.NewProblem(http.StatusServiceUnavailable, "not-reached", fmt.Sprintf("the read model is at %s and did not reach %s in time", m.position, awaited)).RetryAfter(time.Second)
+		case <-changed:
+		case <-time.After(pollEvery):
+		}
+	}
+}
+
+// changed is closed at the next commit of a projector in this process.
+func (s *server) changed() <-chan struct{} {
+	if s.Changed == nil {
+		return nil
+	}
+	return s.Changed()
+}
+
+// resolve turns the instant into a position of the snapshot.
+func (i instant) resolve(ctx context.Context, tx pgx.Tx, projection string) (AsOf, string, error) {
+	m, err := marked(ctx, tx, projection)
+	if err != nil {
+		return AsOf{}, "", err
+	}
+	at := AsOf{Known: int64(m.position.Commit), KnownAt: i.text, Current: i.text == ""}
+	switch {
+	case i.pinned:
+		at.Known = int64(i.position.Commit)
+	case !i.moment.IsZero():
+		at.Known, err = labelled(ctx, tx, projection, m.version, i.moment)
+	}
+	at.Position = position(at.Known)
+	if at.KnownAt == "" {
+		at.KnownAt = at.KnownAtPosition()
+	}
+	state := ""
+	if m.state == "halted" {
+		state = "halted; as-of=" + m.position.String()
+	}
+	return at, state, err
+}
+
+// labelled is the last position whose label is not behind a moment; 0 before the first.
+func labelled(ctx context.Context, tx pgx.Tx, projection string, version int, moment time.Time) (known int64, err error) {
+	table := pgx.Identifier{fmt.Sprintf("rm_%s_v%d", projection, version), "label_position"}.Sanitize()
+	err = tx.QueryRow(ctx, "select coalesce((select position from "+table+" where label <= $1 order by label desc limit 1), 0)", moment).Scan(&known)
+	return known, err
+}

@@ -1,0 +1,65 @@
+package readapi
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"daybook.example/commands/edge"
+	"daybook.example/eventstore"
+)
+
+func (s *server) projectionRoutes() {
+	edge.Register(s.api, edge.Operation{
+		Method: http.MethodGet, Path: "/v1/projections", Tag: "projections", Action: edge.ReadProjections,
+		Summary: "List the read models with what their projectors have committed",
+	}, s.projections)
+}
+
+// A Projector is where one read model stands.
+type Projector struct {
+	Name        string              `json:"name"`
+	Version     int                 `json:"version"`
+	State       string              `json:"state" enum:"new,running,retrying,halted"`
+	Position    eventstore.Position `json:"position" doc:"What is committed."`
+	LagBytes    uint64              `json:"lag_bytes" doc:"Bytes of the log that are not applied yet."`
+	Events      int64               `json:"events"`
+	LastEventAt *time.Time          `json:"last_event_at,omitempty"`
+	Heartbeat   *time.Time          `json:"heartbeat,omitempty"`
+	Owner       *string             `json:"owner,omitempty"`
+	Failure     json.RawMessage     `json:"failure,omitempty" doc:"The event that cannot be applied; nothing of its payload."`
+}
+
+// Projectors are all of them, with the head of the log.
+type Projectors struct {
+	Head  eventstore.Position `json:"head"`
+	Items []Projector         `json:"items"`
+}
+
+type projectorsAnswer struct{ Body Projectors }
+
+func (s *server) projections(ctx context.Context, _ *struct{}) (*projectorsAnswer, error) {
+	head, err := s.Store.Head(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.Pool.Query(ctx, `select name, version, state, commit_pos, prepare_pos, events, last_event_at, heartbeat, owner, failure
+		from daybook.projection_checkpoint order by name, version`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	list := Projectors{Head: head, Items: []Projector{}}
+	for rows.Next() {
+		var p Projector
+		if err := rows.Scan(&p.Name, &p.Version, &p.State, &p.Position.Commit, &p.Position.Prepare, &p.Events, &p.LastEventAt, &p.Heartbeat, &p.Owner, &p.Failure); err != nil {
+			return nil, err
+		}
+		if p.Position.Less(head) {
+			p.LagBytes = head.Commit - p.Position.Commit
+		}
+		list.Items = append(list.Items, p)
+	}
+	return &projectorsAnswer{list}, rows.Err()
+}
