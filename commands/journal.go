@@ -86,7 +86,7 @@ func (w *writes) reverseEntry(ctx context.Context, c call, body journal.ReverseE
 	if err != nil {
 		return nil, err
 	}
-	if body.Original, err = w.entry(ctx, journal.Stream(name, period), id); err != nil {
+	if body.Original, err = w.Entry(ctx, journal.Stream(name, period), id); err != nil {
 		return nil, err
 	}
 	if target := body.Period(); !target.IsZero() {
@@ -96,9 +96,9 @@ func (w *writes) reverseEntry(ctx context.Context, c call, body journal.ReverseE
 	return w.Journals.submit(ctx, journal.Stream(name, period), c.Request, body).of(body.EntryID.String()), nil
 }
 
-// entry is the event that posted an entry of a period, or none.
-func (w *writes) entry(ctx context.Context, stream string, id uuid.UUID) (journal.Event, error) {
-	state, _, _, err := w.Journals.State(ctx, stream)
+// Entry is the event that posted an entry of a period, or none.
+func (h *Handlers) Entry(ctx context.Context, stream string, id uuid.UUID) (journal.Event, error) {
+	state, _, _, err := h.Journals.State(ctx, stream)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +106,7 @@ func (w *writes) entry(ctx context.Context, stream string, id uuid.UUID) (journa
 	if !exists {
 		return nil, nil
 	}
-	events, err := w.Core.Store.ReadStream(ctx, stream, revision, eventstore.Forwards, 1)
+	events, err := h.Core.Store.ReadStream(ctx, stream, revision, eventstore.Forwards, 1)
 	if err != nil {
 		return nil, fmt.Errorf("read an entry: %w", err)
 	}
