@@ -14,40 +14,26 @@ import (
 
 	"daybook.example/domain"
 	"daybook.example/domain/employee"
-	"daybook.example/domain/organisation"
-	"daybook.example/domain/orgunit"
-	"daybook.example/projections"
 	model "daybook.example/projections/employee"
+	"daybook.example/projections/employee/employeetest"
+	"daybook.example/projections/postgres/postgrestest"
 )
 
 // tables are a company's events, projected.
 type tables struct {
-	*company
+	*employeetest.Company
+	t    testing.TB
 	pool *pgxpool.Pool
 }
 
-// project applies the company's events in batches of a size.
-func (c *company) project(size int) tables {
-	c.t.Helper()
-	p := model.New(c.keys)
-	pool := database(c.t, p)
-	apply(c.t, pool, p, slices.Collect(slices.Chunk(c.events, size))...)
-	v := tables{c, pool}
-	require.Empty(c.t, v.rows(`select * from check_overlap()`), "two rectangles share a day and a position")
-	return v
-}
-
-// apply does what the runner does with each batch.
-func apply(t testing.TB, pool *pgxpool.Pool, p projections.Projection, batches ...[]projections.Event) {
+// project applies a company's events in batches of a size.
+func project(t testing.TB, c *employeetest.Company, size int) tables {
 	t.Helper()
-	for _, batch := range batches {
-		require.NoError(t, pgx.BeginFunc(context.Background(), pool, func(tx pgx.Tx) error {
-			if _, err := tx.Exec(context.Background(), "set local search_path to "+p.Spec().SchemaName()); err != nil {
-				return err
-			}
-			return p.Apply(context.Background(), tx, batch)
-		}))
-	}
+	pool := postgrestest.New(t)
+	c.Project(pool, model.New(c.Keys), size)
+	v := tables{c, t, pool}
+	require.Empty(t, v.rows(`select * from check_overlap()`), "two rectangles share a day and a position")
+	return v
 }
 
 // rows are the answer to a query, its columns as text.
@@ -71,16 +57,6 @@ func (v tables) rows(sql string, args ...any) [][]string {
 	return found
 }
 
-// known is the position of the last event recorded before the end of a day.
-func (v tables) known(day string) (position int64) {
-	for _, e := range v.events {
-		if !e.Label.After(instant(day)) {
-			position = e.Pos()
-		}
-	}
-	return position
-}
-
 // pay is what an employee is paid on a day, as known on another.
 func (v tables) pay(who uuid.UUID, known, valid string) string {
 	v.t.Helper()
@@ -88,7 +64,7 @@ func (v tables) pay(who uuid.UUID, known, valid string) string {
 		join api.person_pay p on p.subject = (f.value #>> '{amount,personal,subject}')::uuid
 		  and p.event_id = (f.value #>> '{amount,personal,event_id}')::uuid and p.path = f.value #>> '{amount,personal,path}'
 		where f.employee_id = $1 and f.attribute = 'compensation' and f.valid @> $2::date and f.recorded @> $3::bigint`,
-		who.String(), valid, v.known(known))
+		who.String(), valid, v.Known(known))
 	if len(found) == 0 {
 		return "none"
 	}
@@ -98,11 +74,11 @@ func (v tables) pay(who uuid.UUID, known, valid string) string {
 
 func TestGivenARaiseRecordedLaterWhenPayIsAskedForThenTheAnswerIsThatOfItsTime(t *testing.T) {
 	t.Parallel()
-	c := found(t)
-	sally, _ := c.hire("1", uuid.New(), "2025-01-01", "6000")
-	c.on("2025-03-15").tell(sally, *pays("6500", "2025-02-15"))
+	c := employeetest.Found(t)
+	sally, _ := c.Hire("1", uuid.New(), "2025-01-01", "6000")
+	c.On("2025-03-15").Tell(sally, *employeetest.Pays("6500", "2025-02-15"))
 
-	v := c.project(512)
+	v := project(t, c, 512)
 
 	for _, want := range []struct{ known, valid, pay string }{
 		{"2025-01-25", "2025-01-25", "6000"},
@@ -119,12 +95,12 @@ func TestGivenARaiseRecordedLaterWhenPayIsAskedForThenTheAnswerIsThatOfItsTime(t
 
 func TestGivenRaisesOutOfOrderWhenPayIsAskedForThenEachHoldsFromItsDay(t *testing.T) {
 	t.Parallel()
-	c := found(t)
-	sally, _ := c.hire("1", uuid.New(), "2025-01-01", "6000")
-	c.on("2025-05-10").tell(sally, *pays("7000", "2025-05-01"))
-	c.on("2025-05-20").tell(sally, *pays("6500", "2025-03-01"))
+	c := employeetest.Found(t)
+	sally, _ := c.Hire("1", uuid.New(), "2025-01-01", "6000")
+	c.On("2025-05-10").Tell(sally, *employeetest.Pays("7000", "2025-05-01"))
+	c.On("2025-05-20").Tell(sally, *employeetest.Pays("6500", "2025-03-01"))
 
-	v := c.project(512)
+	v := project(t, c, 512)
 
 	require.Equal(t, "6000", v.pay(sally, "2025-05-15", "2025-04-01"))
 	require.Equal(t, "6500", v.pay(sally, "2025-05-25", "2025-04-01"))
@@ -133,17 +109,17 @@ func TestGivenRaisesOutOfOrderWhenPayIsAskedForThenEachHoldsFromItsDay(t *testin
 
 func TestGivenACorrectionOfACorrectionWhenItIsRescindedThenTheFirstCorrectionHoldsAgain(t *testing.T) {
 	t.Parallel()
-	c := found(t)
-	sally, _ := c.hire("1", uuid.New(), "2025-01-01", "6000")
-	raise := c.on("2025-02-01").tell(sally, *pays("6500", "2025-02-01"))[0]
+	c := employeetest.Found(t)
+	sally, _ := c.Hire("1", uuid.New(), "2025-01-01", "6000")
+	raise := c.On("2025-02-01").Tell(sally, *employeetest.Pays("6500", "2025-02-01"))[0]
 	correct := func(day, amount string, of uuid.UUID) uuid.UUID {
-		return c.on(day).tell(sally, employee.Correct{CorrectsEventID: of, ReasonText: "canary-reason", Compensation: &employee.ChangeCompensation{Amount: domain.NewMoney(amount, "EUR")}})[0]
+		return c.On(day).Tell(sally, employee.Correct{CorrectsEventID: of, ReasonText: "canary-reason", Compensation: &employee.ChangeCompensation{Amount: domain.NewMoney(amount, "EUR")}})[0]
 	}
 	first := correct("2025-03-01", "6600", raise)
 	second := correct("2025-04-01", "6700", first)
-	c.on("2025-05-01").tell(sally, employee.Rescind{RescindsEventID: second, ReasonText: "canary-reason"})
+	c.On("2025-05-01").Tell(sally, employee.Rescind{RescindsEventID: second, ReasonText: "canary-reason"})
 
-	v := c.project(512)
+	v := project(t, c, 512)
 
 	for known, pay := range map[string]string{"2025-02-02": "6500", "2025-03-02": "6600", "2025-04-02": "6700", "2025-05-02": "6600"} {
 		require.Equal(t, pay, v.pay(sally, known, "2025-02-20"), "known "+known)
@@ -151,16 +127,16 @@ func TestGivenACorrectionOfACorrectionWhenItIsRescindedThenTheFirstCorrectionHol
 	require.Equal(t, [][]string{
 		{"changed", raise.String()}, {"corrected", first.String()}, {"corrected", second.String()}, {"rescinded", first.String()},
 	}, v.rows(`select cause, event_id from api.employee_fact where attribute = 'compensation' and valid @> '2025-02-20'::date
-		and lower(recorded) >= $1 order by lower(recorded)`, v.known("2025-02-01")))
+		and lower(recorded) >= $1 order by lower(recorded)`, v.Known("2025-02-01")))
 }
 
 func TestGivenARescindedHireWhenItIsAskedForThenNothingIsBelievedButItsHistoryStands(t *testing.T) {
 	t.Parallel()
-	c := found(t)
-	sally, ids := c.hire("1", uuid.New(), "2025-01-01", "6000")
-	c.on("2025-02-01").tell(sally, employee.Rescind{RescindsEventID: ids[0], ReasonText: "another person"})
+	c := employeetest.Found(t)
+	sally, ids := c.Hire("1", uuid.New(), "2025-01-01", "6000")
+	c.On("2025-02-01").Tell(sally, employee.Rescind{RescindsEventID: ids[0], ReasonText: "another person"})
 
-	v := c.project(512)
+	v := project(t, c, 512)
 
 	require.Equal(t, "6000", v.pay(sally, "2025-01-15", "2025-03-01"))
 	require.Equal(t, "none", v.pay(sally, "2025-02-02", "2025-03-01"))
@@ -170,29 +146,27 @@ func TestGivenARescindedHireWhenItIsAskedForThenNothingIsBelievedButItsHistorySt
 
 func TestGivenAnyBatchSizeWhenEventsAreProjectedThenTheTablesAreTheSame(t *testing.T) {
 	t.Parallel()
-	c := busyYear(t)
-	want := c.project(len(c.events)).dump()
+	c := employeetest.BusyYear(t)
+	want := project(t, c, len(c.Events)).dump()
 	for _, size := range []int{1, 2, 7} {
-		require.Equal(t, want, c.project(size).dump(), "batches of %d", size)
+		require.Equal(t, want, project(t, c, size).dump(), "batches of %d", size)
 	}
 }
 
 func TestGivenAnyTimeZoneWhenEventsAreProjectedThenTheTablesAreTheSame(t *testing.T) {
 	t.Parallel()
-	c := busyYear(t)
-	v := c.project(len(c.events))
+	c := employeetest.BusyYear(t)
+	v := project(t, c, len(c.Events))
 	want := v.dump()
 	for _, zone := range []string{"Pacific/Kiritimati", "America/Los_Angeles"} {
-		p := model.New(c.keys)
-		pool := database(t, p)
+		pool := postgrestest.New(t)
 		config := pool.Config()
 		config.ConnConfig.RuntimeParams["timezone"] = zone
-		config.MaxConns = 2
 		there, err := pgxpool.NewWithConfig(context.Background(), config)
 		require.NoError(t, err)
 		defer there.Close()
-		apply(t, there, p, c.events)
-		require.Equal(t, want, tables{c, pool}.dump(), zone)
+		c.Project(there, model.New(c.Keys), 512)
+		require.Equal(t, want, tables{c, t, pool}.dump(), zone)
 	}
 }
 
@@ -208,41 +182,12 @@ func (v tables) dump() map[string][][]string {
 	return all
 }
 
-// busyYear is a company in which everything happens that the projection knows.
-func busyYear(t testing.TB) *company {
-	c := found(t)
-	c.record(organisation.Stream, organisation.OrganisationNamed{Name: "Harbour", Zone: "Europe/Berlin", Country: "DE"})
-	c.record(organisation.Stream, organisation.LegalEntityAdded{ID: domain.Derive("entity"), Name: "Harbour GmbH"})
-	c.record(organisation.Stream, organisation.LocationAdded{ID: domain.Derive("location"), Name: "Berlin"})
-	sales, tools := domain.Derive("sales"), domain.Derive("tools")
-	c.record(orgunit.Stream(sales), orgunit.OrgUnitCreated{Name: "Sales", EffectiveFrom: date("2024-01-01")})
-	c.record(orgunit.Stream(tools), orgunit.OrgUnitCreated{Name: "Tools", Parent: sales, EffectiveFrom: date("2024-01-01")})
-	sally, hired := c.hire("1", sales, "2025-01-01", "6000")
-	hugo, _ := c.hire("2", tools, "2025-01-15", "5000")
-	mistake, wrong := c.hire("3", tools, "2025-01-15", "4000")
-	raise := c.on("2025-03-15").tell(sally, *pays("6500", "2025-02-15"))[0]
-	c.tell(sally, employee.Correct{CorrectsEventID: raise, ReasonText: "canary-reason", Compensation: &employee.ChangeCompensation{Amount: domain.NewMoney("6600", "EUR")}})
-	c.tell(sally, employee.Correct{CorrectsEventID: hired[0], ReasonText: "canary-reason", Hire: &employee.Hire{Engagement: employee.Engagement{HireDate: date("2024-12-01")}}})
-	c.tell(hugo, employee.ChangeManager{ManagerEmployeeID: sally, EffectiveFrom: date("2025-02-01")})
-	c.tell(hugo, employee.ChangeBankAccount{IBAN: "DE89370400440532013000", BIC: "COBADEFFXXX", Holder: "canary-holder", EffectiveFrom: date("2025-02-01")})
-	c.tell(hugo, employee.ChangePersonalData{PersonalData: employee.PersonalData{PreferredName: "canary-preferred"}, EffectiveFrom: date("2025-03-01")})
-	c.tell(hugo, employee.ChangeWorkingTime{FTE: domain.MustDecimal("0.5"), EffectiveFrom: date("2025-03-01")})
-	c.on("2025-04-01").tell(mistake, employee.Rescind{RescindsEventID: wrong[0], ReasonText: "canary-reason"})
-	c.record(organisation.Stream, organisation.OrganisationNamed{Name: "Harbour Works", Zone: "Pacific/Auckland", Country: "NZ"})
-	c.record(orgunit.Stream(tools), orgunit.OrgUnitRenamed{Name: "Tool Design", EffectiveFrom: date("2025-03-01")})
-	c.record(orgunit.Stream(tools), orgunit.OrgUnitMoved{EffectiveFrom: date("2025-03-01")})
-	c.tell(hugo, employee.ChangePosition{PositionID: domain.Derive("position", "9"), OrgUnitID: sales, JobTitle: "Lead", LocationID: domain.Derive("location"), CostCenter: "100", ChangeReason: employee.ForTransfer, EffectiveFrom: date("2025-06-01")})
-	c.record(orgunit.Stream(tools), orgunit.OrgUnitClosed{EffectiveFrom: date("2025-07-01")})
-	c.tell(sally, employee.Retire{LastDay: date("2025-08-31"), Scheme: "statutory"})
-	return c
-}
-
 func TestGivenAnOrganisationWhenItsNamesAreAskedForThenTheyAreThoseOfTheDayAndOfTheKnowledge(t *testing.T) {
 	t.Parallel()
-	v := busyYear(t).project(3)
+	v := project(t, employeetest.BusyYear(t), 3)
 	tools := domain.Derive("tools").String()
 	name := func(day, known string) string {
-		found := v.rows(`select name from api.org_units_at($1, $2) where org_unit_id = $3`, day, v.known(known), tools)
+		found := v.rows(`select name from api.org_units_at($1, $2) where org_unit_id = $3`, day, v.Known(known), tools)
 		if len(found) == 0 {
 			return "none"
 		}
@@ -256,12 +201,12 @@ func TestGivenAnOrganisationWhenItsNamesAreAskedForThenTheyAreThoseOfTheDayAndOf
 	require.Equal(t, "none", name("2025-07-01", "2025-04-01"), "closed")
 	require.Equal(t, "none", name("2023-12-31", "2025-04-01"), "not yet created")
 	require.Equal(t, [][]string{{"Europe/Berlin", "Pacific/Auckland", "UTC"}},
-		v.rows(`select api.zone_at($1), api.zone_at($2), api.zone_at(0)`, v.known("2025-03-31"), v.known("2025-04-01")))
+		v.rows(`select api.zone_at($1), api.zone_at($2), api.zone_at(0)`, v.Known("2025-03-31"), v.Known("2025-04-01")))
 }
 
 func TestGivenHiresAndEndsWhenHeadsAreCountedThenOnlyThoseOfTheDayAre(t *testing.T) {
 	t.Parallel()
-	v := busyYear(t).project(512)
+	v := project(t, employeetest.BusyYear(t), 512)
 	for _, want := range []struct {
 		day, known string
 		heads      [][]string
@@ -274,7 +219,7 @@ func TestGivenHiresAndEndsWhenHeadsAreCountedThenOnlyThoseOfTheDayAre(t *testing
 		{"2025-09-01", "2025-04-01", [][]string{{"Sales", "1"}}}, // the day after the last day
 	} {
 		for _, schema := range []string{"api", "read"} {
-			require.Equal(t, want.heads, v.rows(`select department, total from `+schema+`.headcount($1, $2) order by 1`, want.day, v.known(want.known)),
+			require.Equal(t, want.heads, v.rows(`select department, total from `+schema+`.headcount($1, $2) order by 1`, want.day, v.Known(want.known)),
 				"%s on %s as known on %s", schema, want.day, want.known)
 		}
 	}
@@ -282,7 +227,7 @@ func TestGivenHiresAndEndsWhenHeadsAreCountedThenOnlyThoseOfTheDayAre(t *testing
 
 func TestGivenPersonalValuesWhenEventsAreProjectedThenTheyStandInPersonTablesOnly(t *testing.T) {
 	t.Parallel()
-	v := busyYear(t).project(5)
+	v := project(t, employeetest.BusyYear(t), 5)
 	for table, rows := range v.dump() {
 		clear := slices.ContainsFunc(rows, func(row []string) bool { return personal.MatchString(row[0]) })
 		require.Equal(t, strings.HasPrefix(table, "person_"), clear, table)
@@ -301,15 +246,15 @@ var personal = regexp.MustCompile(`(?i)canary|sally\d|1990-05-17|4[0-9]00|[56][0
 
 func TestGivenAnErasedSubjectWhenEventsAreProjectedAgainThenOnlyThePersonRowsAreMissing(t *testing.T) {
 	t.Parallel()
-	c := busyYear(t)
-	before := c.project(512).dump()
-	for _, e := range c.events {
+	c := employeetest.BusyYear(t)
+	before := project(t, c, 512).dump()
+	for _, e := range c.Events {
 		for _, subject := range e.Meta.SubjectIDs {
-			require.NoError(t, c.keys.Destroy(subject, "identity", "contact"))
+			require.NoError(t, c.Keys.Destroy(subject, "identity", "contact"))
 		}
 	}
 
-	after := c.project(512).dump()
+	after := project(t, c, 512).dump()
 
 	require.Empty(t, after["person_identity"])
 	require.Empty(t, after["person_contact"])
@@ -322,7 +267,7 @@ func TestGivenAnErasedSubjectWhenEventsAreProjectedAgainThenOnlyThePersonRowsAre
 
 func TestGivenTheEventsWhenRowsAreReadThenEachNamesTheLastThatTouchedIt(t *testing.T) {
 	t.Parallel()
-	v := busyYear(t).project(4)
+	v := project(t, employeetest.BusyYear(t), 4)
 	for _, table := range []string{"employee", "employee_fact", "organisation_fact", "person_identity", "person_contact", "person_bank", "person_pay"} {
 		require.Equal(t, [][]string{{"0"}}, v.rows(`select count(*) from `+table+` f where not exists (
 			select from (select event_id, position, revision from employee_assertion union all select event_id, position, revision from organisation_assertion) a

@@ -1,0 +1,150 @@
+package readapi_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"daybook.example/commands/edge"
+	"daybook.example/domain"
+	"daybook.example/domain/access"
+	"daybook.example/eventstore"
+	"daybook.example/eventstore/log"
+	"daybook.example/eventstore/node"
+	model "daybook.example/projections/employee"
+	"daybook.example/projections/employee/employeetest"
+	"daybook.example/projections/postgres/postgrestest"
+	"daybook.example/readapi"
+)
+
+// A companySite is a company in a real log, projected into a real Postgres, with
+// the read API before it and a token for each role.
+type companySite struct {
+	*employeetest.Company
+	t   testing.TB
+	url string
+}
+
+var quiet = slog.New(slog.DiscardHandler)
+
+// open puts the read API before a company. The token of role employee names self.
+func open(t testing.TB, c *employeetest.Company, self uuid.UUID, now time.Time) *companySite {
+	t.Helper()
+	store := startNode(t)
+	c.Append(store)
+	pool := postgrestest.New(t)
+	c.Project(pool, model.New(c.Keys), 512)
+	tokens := edge.NewTokens()
+	for i, role := range access.Roles {
+		require.NoError(t, tokens.Apply(issued(t, uint64(i), role, self)))
+	}
+	api := edge.NewAPI(edge.Options{Tokens: tokens, LogID: c.LogID, Version: "test", Logger: quiet})
+	readapi.Register(api, readapi.Options{
+		Pool: pool, Store: store.ReadOnly(), Keys: c.Keys, Logger: quiet, Clock: func() time.Time { return now },
+	})
+	server := httptest.NewServer(api)
+	t.Cleanup(func() { api.Stop(); server.Close() })
+	return &companySite{c, t, server.URL}
+}
+
+func startNode(t testing.TB) *eventstore.Client {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "daybook") // a socket's path must be short
+	require.NoError(t, err)
+	l, err := log.Open(log.Options{Dir: filepath.Join(dir, "log"), FreeSpaceMin: 1})
+	require.NoError(t, err)
+	n, err := node.Start(node.Options{Log: l, Socket: filepath.Join(dir, "node.sock")})
+	require.NoError(t, err)
+	client, err := eventstore.Connect(eventstore.Options{Socket: filepath.Join(dir, "node.sock")})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_ = client.Close(ctx)
+		_ = n.Close(ctx)
+		_ = l.Close()
+		_ = os.RemoveAll(dir)
+	})
+	return client
+}
+
+// tokenOf is the token of a role.
+func tokenOf(role access.Role) string { return "daybook_test-" + string(role) }
+
+// issued is the event by which a role's token is known.
+func issued(t testing.TB, revision uint64, role access.Role, self uuid.UUID) eventstore.Recorded {
+	t.Helper()
+	event := access.TokenIssued{
+		TokenID: uuid.New(), Hash: edge.HashToken(tokenOf(role)), Role: role, Principal: "p-" + string(role),
+		EmployeeID: self, Expires: time.Now().Add(time.Hour), IssuedBy: "test",
+	}
+	data, err := domain.Encode(event)
+	require.NoError(t, err)
+	metadata, err := json.Marshal(domain.Metadata{SchemaVersion: 1})
+	require.NoError(t, err)
+	return eventstore.Recorded{ID: uuid.New(), Stream: access.Stream, Revision: revision, Type: event.EventType(), Data: data, Metadata: metadata}
+}
+
+// A reply is what came back.
+type reply struct {
+	status int
+	header http.Header
+	raw    string
+	body   map[string]any
+}
+
+// get asks for a path as a role.
+func (s *companySite) get(role access.Role, path string) reply {
+	s.t.Helper()
+	r, err := http.NewRequest(http.MethodGet, s.url+path, nil)
+	require.NoError(s.t, err)
+	r.Header.Set("Authorization", "Bearer "+tokenOf(role))
+	response, err := http.DefaultClient.Do(r)
+	require.NoError(s.t, err)
+	defer response.Body.Close()
+	raw, err := io.ReadAll(response.Body)
+	require.NoError(s.t, err)
+	got := reply{status: response.StatusCode, header: response.Header, raw: string(raw)}
+	require.NoError(s.t, json.Unmarshal(raw, &got.body), got.raw)
+	return got
+}
+
+// ok requires an answer.
+func (s *companySite) ok(role access.Role, path string) reply {
+	s.t.Helper()
+	got := s.get(role, path)
+	require.Equal(s.t, http.StatusOK, got.status, "%s as %s: %s", path, role, got.raw)
+	return got
+}
+
+// at is the member of an answer at a path; list items by index.
+func (r reply) at(path ...any) any {
+	var here any = r.body
+	for _, step := range path {
+		switch step := step.(type) {
+		case string:
+			object, ok := here.(map[string]any)
+			if !ok {
+				return nil
+			}
+			here = object[step]
+		case int:
+			list, ok := here.([]any)
+			if !ok || step >= len(list) {
+				return nil
+			}
+			here = list[step]
+		}
+	}
+	return here
+}
