@@ -3,9 +3,7 @@
 package employeetest
 
 import (
-	"encoding/json"
 	"path/filepath"
-	"strconv"
 	"testing"
 	"time"
 
@@ -16,9 +14,9 @@ import (
 	"daybook.example/domain/employee"
 	"daybook.example/domain/organisation"
 	"daybook.example/domain/orgunit"
-	"daybook.example/eventstore"
 	"daybook.example/eventstore/seal"
 	"daybook.example/projections"
+	"daybook.example/projections/projtest"
 )
 
 // A Company writes the events that a projection is given: decided by the
@@ -30,9 +28,8 @@ type Company struct {
 	now    time.Time
 	Events []projections.Event
 
-	revisions map[string]uint64
-	staff     map[uuid.UUID]employee.State
-	subjects  map[uuid.UUID]uuid.UUID
+	log   *projtest.Log
+	staff map[uuid.UUID]employee.State
 }
 
 // Found begins a company on 2 January 2025.
@@ -40,9 +37,11 @@ func Found(t testing.TB) *Company {
 	t.Helper()
 	keys, err := seal.Create(filepath.Join(t.TempDir(), "keys"))
 	require.NoError(t, err)
+	log := projtest.NewLog(t)
+	log.Seal = keys.Seal
 	return &Company{
-		t: t, LogID: uuid.New(), Keys: keys, now: Instant("2025-01-02"),
-		revisions: map[string]uint64{}, staff: map[uuid.UUID]employee.State{}, subjects: map[uuid.UUID]uuid.UUID{},
+		t: t, LogID: projtest.LogID, Keys: keys, now: Instant("2025-01-02"),
+		log: log, staff: map[uuid.UUID]employee.State{},
 	}
 }
 
@@ -60,24 +59,9 @@ func (c *Company) On(day string) *Company {
 // Record stores an event and returns its ID.
 func (c *Company) Record(stream string, event domain.Named) uuid.UUID {
 	c.t.Helper()
-	id := domain.Derive("test", strconv.Itoa(len(c.Events)))
-	data, err := domain.Encode(event)
-	require.NoError(c.t, err)
-	data, err = c.Keys.Seal(stream, id, data)
-	require.NoError(c.t, err)
-	meta := domain.Metadata{RecordedAt: c.now, SchemaVersion: domain.SchemaVersion(event), Actor: domain.Actor{ID: "tester", Kind: domain.User}, SubjectIDs: domain.Subjects(event)}
-	metadata, err := json.Marshal(meta)
-	require.NoError(c.t, err)
-	position := uint64(100 * (len(c.Events) + 1))
-	e := projections.Decode(eventstore.Recorded{
-		ID: id, Stream: stream, Revision: c.revisions[stream], Position: eventstore.Position{Commit: position, Prepare: position},
-		Type: event.EventType(), ContentType: "application/json", Data: data, Metadata: metadata, Created: c.now,
-	})
-	require.NoError(c.t, e.Err)
-	e.Label = c.now
-	c.revisions[stream]++
-	c.Events = append(c.Events, e)
-	return id
+	e := c.log.Append(c.now, stream, event)[0]
+	c.Events = c.log.Events()
+	return e.ID
 }
 
 // Tell sends an employee's stream a command and returns the IDs of its events.
@@ -88,10 +72,8 @@ func (c *Company) Tell(who uuid.UUID, command employee.Command) (ids []uuid.UUID
 	require.NoError(c.t, err)
 	require.NotEmpty(c.t, decided)
 	for _, event := range decided {
-		stream := employee.Stream(who)
-		revision := c.revisions[stream]
-		id := c.Record(stream, event)
-		recording := domain.Recording{ID: id, Revision: revision, RecordedAt: c.now}
+		id := c.Record(employee.Stream(who), event)
+		recording := domain.Recording{ID: id, Revision: c.Events[len(c.Events)-1].Revision, RecordedAt: c.now}
 		c.staff[who] = employee.Decider.Evolve(c.staff[who], domain.Recorded[employee.Event]{Recording: recording, Event: event})
 		ids = append(ids, id)
 	}
@@ -139,11 +121,11 @@ func BusyYear(t testing.TB) *Company {
 	sales, tools := domain.Derive("sales"), domain.Derive("tools")
 	c.Record(orgunit.Stream(sales), orgunit.OrgUnitCreated{Name: "Sales", EffectiveFrom: date("2024-01-01")})
 	c.Record(orgunit.Stream(tools), orgunit.OrgUnitCreated{Name: "Tools", Parent: sales, EffectiveFrom: date("2024-01-01")})
-	sally, hired := c.Hire("1", sales, "2025-01-01", "6000")
-	hugo, _ := c.Hire("2", tools, "2025-01-15", "5000")
-	mistake, wrong := c.Hire("3", tools, "2025-01-15", "4000")
-	raise := c.On("2025-03-15").Tell(sally, *Pays("6500", "2025-02-15"))[0]
-	c.Tell(sally, employee.Correct{CorrectsEventID: raise, ReasonText: "canary-reason", Compensation: &employee.ChangeCompensation{Amount: domain.NewMoney("6600", "EUR")}})
+	sally, hired := c.Hire("1", sales, "2025-01-01", "6017.31")
+	hugo, _ := c.Hire("2", tools, "2025-01-15", "5017.31")
+	mistake, wrong := c.Hire("3", tools, "2025-01-15", "4017.31")
+	raise := c.On("2025-03-15").Tell(sally, *Pays("6517.31", "2025-02-15"))[0]
+	c.Tell(sally, employee.Correct{CorrectsEventID: raise, ReasonText: "canary-reason", Compensation: &employee.ChangeCompensation{Amount: domain.NewMoney("6617.31", "EUR")}})
 	c.Tell(sally, employee.Correct{CorrectsEventID: hired[0], ReasonText: "canary-reason", Hire: &employee.Hire{Engagement: employee.Engagement{HireDate: date("2024-12-01")}}})
 	c.Tell(hugo, employee.ChangeManager{ManagerEmployeeID: sally, EffectiveFrom: date("2025-02-01")})
 	c.Tell(hugo, employee.ChangeBankAccount{IBAN: "DE89370400440532013000", BIC: "COBADEFFXXX", Holder: "canary-holder", EffectiveFrom: date("2025-02-01")})

@@ -28,7 +28,7 @@ func (c *Company) Project(pool *pgxpool.Pool, p projections.Projection, size int
 // Known is the position of the last event recorded up to a day.
 func (c *Company) Known(day string) (position int64) {
 	for _, e := range c.Events {
-		if !e.Label.After(Instant(day)) {
+		if !e.Meta.RecordedAt.After(Instant(day)) {
 			position = e.Pos()
 		}
 	}
@@ -47,7 +47,6 @@ func (c *Company) Append(store *eventstore.Client) {
 	for recorded, err := range store.ReadOnly().All(ctx, eventstore.Position{}) {
 		require.NoError(c.t, err)
 		if e := projections.Decode(recorded); e.Err == nil {
-			e.Label = e.Meta.RecordedAt
 			placed = append(placed, e)
 		}
 	}
