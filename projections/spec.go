@@ -76,11 +76,11 @@ type Spec struct {
 func (s Spec) SchemaName() string { return fmt.Sprintf("rm_%s_v%d", s.Name, s.Version) }
 
 // tables is the SQL of the version's tables.
-func (s Spec) tables() string { return createLabels + "\n" + s.Schema + "\n" + s.Index }
+func (s Spec) tables() string { return createLabels + ";\n" + s.Schema + ";\n" + s.Index }
 
 // views is the SQL of what others read, for this version's schema.
 func (s Spec) views() string {
-	return strings.ReplaceAll(s.Read+"\n"+s.API, "{schema}", s.SchemaName())
+	return strings.ReplaceAll(s.Read+";\n"+s.API, "{schema}", s.SchemaName())
 }
 
 // Takes reports whether the projection is given events of a type.
