@@ -1,6 +1,7 @@
 package adventureworks
 
 import (
+	"daybook.example/commands/edge"
 	"daybook.example/domain/book"
 	"daybook.example/domain/orgunit"
 )
@@ -33,27 +34,27 @@ var accounts = []book.OpenAccount{
 
 // company is what people and entries refer to: names, departments, the book.
 func (p *plan) company() error {
-	p.setUp(legalEntityKey, "organisation.add-legal-entity", map[string]string{"name": legalEntityName})
-	p.setUp(locationKey, "organisation.add-location", map[string]string{"name": locationName})
+	p.setUp(legalEntityKey, edge.AddLegalEntity, map[string]string{"name": legalEntityName})
+	p.setUp(locationKey, edge.AddLocation, map[string]string{"name": locationName})
 	from, err := p.earliest()
 	if err != nil {
 		return err
 	}
 	for _, d := range p.rows("hr/Department.csv") {
-		p.add(Line{Key: d.ref(), Source: d.source("departmentid"), Command: "orgunits.create",
+		p.add(Line{Key: d.ref(), Source: d.source("departmentid"), Command: string(edge.CreateOrgUnit),
 			Body: orgunit.Create{Name: d.text("name"), EffectiveFrom: from}})
 	}
 	// The amounts have four decimals: at that scale every entry balances exactly.
 	scale := 4
-	p.setUp("default:book", "books.open", book.Open{Book: Book, FunctionalCurrency: currency, Scale: &scale})
+	p.setUp("default:book", edge.OpenBook, book.Open{Book: Book, FunctionalCurrency: currency, Scale: &scale})
 	for _, account := range accounts {
-		p.setUp("default:account:"+account.Code, "books.open-account", account).Target = Book
+		p.setUp("default:account:"+account.Code, edge.OpenAccount, account).Target = Book
 	}
 	return nil
 }
 
 // setUp adds a command that no row asks for.
-func (p *plan) setUp(key, command string, body any) *Line {
-	p.add(Line{Key: key, Source: source(key), Command: command, Body: body})
+func (p *plan) setUp(key string, command edge.Action, body any) *Line {
+	p.add(Line{Key: key, Source: source(key), Command: string(command), Body: body})
 	return &p.Lines[len(p.Lines)-1]
 }

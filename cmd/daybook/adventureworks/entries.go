@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"daybook.example/commands/edge"
 	"daybook.example/domain"
 	"daybook.example/domain/book"
 	"daybook.example/domain/journal"
@@ -106,7 +107,7 @@ func (p *plan) entries(rows []row, d document) error {
 		}
 		p.open(domain.PeriodOf(day))
 		p.add(Line{
-			Key: r.ref(), Source: r.source(d.keys...), Command: "journal.post-entry",
+			Key: r.ref(), Source: r.source(d.keys...), Command: string(edge.PostEntry),
 			Target: Book + "/" + domain.PeriodOf(day).String(), Body: entry,
 			amount: total, month: domain.PeriodOf(day).String(),
 		})
@@ -120,5 +121,5 @@ func (p *plan) open(period domain.Period) {
 		return
 	}
 	p.opened[period] = true
-	p.setUp("default:period:"+period.String(), "journal.open-period", journal.OpenPeriod{Period: period}).Target = Book
+	p.setUp("default:period:"+period.String(), edge.OpenPeriod, journal.OpenPeriod{Period: period}).Target = Book
 }

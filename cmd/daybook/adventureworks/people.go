@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"daybook.example/commands/edge"
 	"daybook.example/domain"
 	"daybook.example/domain/employee"
 )
@@ -120,7 +121,7 @@ func (p *plan) hire(r roster, e row) error {
 	if (hire.LegalName == employee.PersonName{}) {
 		p.leave(e, "hired without a name: person/Person.csv has no row for this employee")
 	}
-	p.add(Line{Key: e.ref(), Source: e.source("businessentityid"), Command: "employees.hire", Body: hire})
+	p.add(Line{Key: e.ref(), Source: e.source("businessentityid"), Command: string(edge.HireEmployee), Body: hire})
 	return nil
 }
 
@@ -135,7 +136,7 @@ func (p *plan) moves(r roster, e row) error {
 		if position.EffectiveFrom, err = d.date("startdate"); err != nil {
 			return err
 		}
-		p.add(Line{Key: d.ref(), Source: d.source("businessentityid"), Command: "employees.change-position", Target: ID(e.ref()).String(), Body: position})
+		p.add(Line{Key: d.ref(), Source: d.source("businessentityid"), Command: string(edge.ChangePosition), Target: ID(e.ref()).String(), Body: position})
 	}
 	return nil
 }
@@ -176,7 +177,7 @@ func (p *plan) pay(r roster, e row) error {
 			frequency = employee.PaidMonthly
 		}
 		p.add(Line{
-			Key: rate.ref(), Source: rate.source("businessentityid"), Command: "employees.change-compensation", Target: ID(e.ref()).String(),
+			Key: rate.ref(), Source: rate.source("businessentityid"), Command: string(edge.ChangeCompensation), Target: ID(e.ref()).String(),
 			Body: employee.ChangeCompensation{
 				PayBasis: employee.Hourly, Amount: domain.Money{Amount: amount, Currency: currency},
 				PayFrequency: frequency, EffectiveFrom: from, ChangeReason: reason,
@@ -200,7 +201,7 @@ func (p *plan) manager(r roster, e row, keys map[string]string) {
 		from = r.hired[boss]
 	}
 	p.add(Line{
-		Key: e.ref() + "#manager", Source: e.source("businessentityid", "org"), Command: "employees.change-manager", Target: ID(e.ref()).String(),
+		Key: e.ref() + "#manager", Source: e.source("businessentityid", "org"), Command: string(edge.ChangeManager), Target: ID(e.ref()).String(),
 		Body: employee.ChangeManager{ManagerEmployeeID: ID(keys[boss]), EffectiveFrom: from},
 	})
 }

@@ -1,8 +1,12 @@
 package adventureworks
 
 import (
+	"slices"
+
 	"github.com/google/uuid"
 
+	"daybook.example/commands"
+	"daybook.example/commands/edge"
 	"daybook.example/domain"
 )
 
@@ -52,5 +56,26 @@ func (p *plan) leave(r row, reason string) { p.Left = append(p.Left, Left{r.ref(
 
 // ID is the ID of what the line under key creates, whoever imports it.
 func ID(key string) uuid.UUID {
-	return domain.EntityID(domain.CommandID(system, "POST", "/v1/imports", key))
+	return commands.ImportID(system, key)
+}
+
+// steps are the commands that others build on: each is answered before the next
+// begins. All that is not named comes last.
+var steps = [][]edge.Action{
+	{edge.AddLegalEntity, edge.AddLocation, edge.CreateOrgUnit, edge.OpenBook},
+	{edge.OpenAccount, edge.OpenPeriod, edge.HireEmployee},
+}
+
+// Steps are the lines of the plan in an order that works: a step is sent when the
+// one before it is answered.
+func (p Plan) Steps() [][]Line {
+	sorted := make([][]Line, len(steps)+1)
+	for _, line := range p.Lines {
+		at := slices.IndexFunc(steps, func(step []edge.Action) bool { return slices.Contains(step, edge.Action(line.Command)) })
+		if at < 0 {
+			at = len(steps)
+		}
+		sorted[at] = append(sorted[at], line)
+	}
+	return sorted
 }

@@ -389,3 +389,6 @@ func post(day domain.Date, document, description string, amount int, debit, cred
 		},
 	}
 }
+
+// Span is the time that the story covers.
+func Span() (from, to domain.Date) { return first, last }

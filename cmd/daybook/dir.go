@@ -1,0 +1,159 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// A dir is DIR: the log, the keys, the secrets and what is known of the process
+// that runs on it.
+type dir string
+
+func (d dir) path(name ...string) string {
+	return filepath.Join(append([]string{string(d)}, name...)...)
+}
+func (d dir) log() string           { return d.path("log") }
+func (d dir) keys() string          { return d.path("keys") }
+func (d dir) socket() string        { return d.path("node.sock") }
+func (d dir) adminToken() string    { return d.path("admin.token") }
+func (d dir) tokensFile() string    { return d.path("tokens.json") }
+func (d dir) addressesFile() string { return d.path("addresses.json") }
+
+// defaultDir is $XDG_DATA_HOME/daybook.
+func defaultDir() (dir, error) {
+	base := os.Getenv("XDG_DATA_HOME")
+	if base == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "", hint(err, "name a folder with --dir")
+		}
+		base = filepath.Join(home, ".local", "share")
+	}
+	return dir(filepath.Join(base, "daybook")), nil
+}
+
+// openDir makes the folder, or refuses one that others can read: it holds keys.
+func openDir(path string) (dir, error) {
+	d := dir(path)
+	if path == "" {
+		var err error
+		if d, err = defaultDir(); err != nil {
+			return "", err
+		}
+	}
+	absolute, err := filepath.Abs(string(d))
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(absolute, 0o700); err != nil {
+		return "", hint(err, "name a folder that you may write to with --dir")
+	}
+	info, err := os.Stat(absolute)
+	if err != nil {
+		return "", err
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return "", hint(fmt.Errorf("%s can be read by others (mode %04o)", absolute, info.Mode().Perm()), "it holds keys: run chmod 700 "+absolute)
+	}
+	return dir(absolute), nil
+}
+
+// lock takes DIR/LOCK for the process that carries the node. The file names its
+// holder; a file left by a crash is free.
+func (d dir) lock() (release func(), err error) {
+	f, err := os.OpenFile(d.path("LOCK"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		holder, _ := os.ReadFile(f.Name())
+		f.Close()
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("lock %s: %w", d, err)
+		}
+		return nil, hint(fmt.Errorf("%s is in use by %s", d, strings.TrimSpace(string(holder))), "stop that process, or name another folder with --dir")
+	}
+	if err := errors.Join(f.Truncate(0), writeAt(f, fmt.Sprintf("daybook, process %d\n", os.Getpid()))); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return func() { f.Close() }, nil
+}
+
+func writeAt(f *os.File, text string) error {
+	_, err := f.WriteAt([]byte(text), 0)
+	return err
+}
+
+// locked reports whether a process carries the node on this folder.
+func (d dir) locked() bool {
+	f, err := os.Open(d.path("LOCK"))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) != nil
+}
+
+// addresses say where a running server can be reached; the database URL is that
+// of the report role.
+type addresses struct {
+	HTTP       string `json:"http,omitempty"`
+	EventStore string `json:"eventstore,omitempty"`
+	Database   string `json:"database,omitempty"`
+}
+
+// running finds the live server of the folder, if there is one: a file left by
+// a crash is known by LOCK being free.
+func (d dir) running() (addresses, bool) {
+	var a addresses
+	content, err := os.ReadFile(d.addressesFile())
+	if err != nil || !d.locked() || json.Unmarshal(content, &a) != nil {
+		return a, false
+	}
+	return a, a.HTTP != ""
+}
+
+func (d dir) writeAddresses(a addresses) error { return d.writeJSON(d.addressesFile(), a) }
+
+func (d dir) writeJSON(path string, value any) error {
+	content, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeSecret(path, string(content)+"\n")
+}
+
+// writeSecret replaces a file that only its owner can read.
+func writeSecret(path, content string) error {
+	next := path + ".new"
+	if err := os.WriteFile(next, []byte(content), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(next, path)
+}
+
+// operatorToken finds the token of whoever can read the folder: admin.token, or
+// the admin entry of tokens.json.
+func (d dir) operatorToken() (string, error) {
+	content, err := os.ReadFile(d.adminToken())
+	if err == nil {
+		return strings.TrimSpace(string(content)), nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	var byRole map[string]string
+	content, err = os.ReadFile(d.tokensFile())
+	if err == nil && json.Unmarshal(content, &byRole) == nil && byRole["admin"] != "" {
+		return byRole["admin"], nil
+	}
+	return "", hint(errors.New("no access token"), "give --token or DAYBOOK_TOKEN; daybook token issue --role admin makes one")
+}

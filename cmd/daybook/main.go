@@ -1,0 +1,167 @@
+// Command daybook is the whole of Daybook in one binary: the event store's
+// node, the write and read API, the projectors and the verbs around them.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"time"
+	_ "time/tzdata" // zones are known on every machine
+
+	"github.com/spf13/cobra"
+)
+
+// version is set by the build.
+var version = "0.1.0"
+
+const stopMax = 10 * time.Second // for a clean stop
+
+func main() {
+	m := Main{Stdout: os.Stdout, Stderr: os.Stderr}
+	os.Exit(m.Run(context.Background(), os.Args[1:]))
+}
+
+// Main is one run of the program.
+type Main struct {
+	Stdout, Stderr io.Writer
+
+	flags flags
+}
+
+// flags are common to all verbs; each can be given as DAYBOOK_<NAME>, too.
+type flags struct {
+	dir, listen, nodeListen string
+	eventstore, database    string
+	token, output           string
+	logFormat, logLevel     string
+	nodeAllowWrites         bool
+	insecureListen          bool
+}
+
+// Run carries out the verb named by args and returns the exit code: 0 only for
+// success.
+func (m *Main) Run(ctx context.Context, args []string) int {
+	tuneMemory()
+	ctx, stop := m.interruptible(ctx)
+	defer stop()
+	root := m.command()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(m.Stderr, "daybook: "+oneLine(err))
+	return 1
+}
+
+// interruptible ends ctx at Ctrl-C or SIGTERM, and the process at a second one.
+func (m *Main) interruptible(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		select {
+		case <-signals:
+			cancel()
+		case <-ctx.Done():
+			return
+		}
+		<-signals
+		fmt.Fprintln(m.Stderr, "daybook: stopped at once; the next start recovers what was acknowledged")
+		os.Exit(130)
+	}()
+	return ctx, func() { cancel() }
+}
+
+// tuneMemory trades memory for fewer collections while there is plenty.
+func tuneMemory() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(200)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(384 << 20)
+	}
+}
+
+func (m *Main) command() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "daybook",
+		Short: "An event-sourced back-end for a business: every fact in order, for ever, provable",
+		Long: `Daybook keeps every fact about people, books and money in an append-only log,
+builds read models from it, and answers what was so on any day as known on any other.
+
+Start with:  daybook demo      everything on embedded defaults, with a generated company
+             daybook serve     the same for real, in --dir`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			return errors.Join(fromEnvironment(cmd), m.flags.check())
+		},
+	}
+	root.SetOut(m.Stdout)
+	root.SetErr(m.Stderr)
+	p := root.PersistentFlags()
+	f := &m.flags
+	p.StringVar(&f.dir, "dir", "", "folder of the log, the keys and the read models (default $XDG_DATA_HOME/daybook; demo: a temporary one)")
+	p.StringVar(&f.listen, "listen", "127.0.0.1:8080", "address of the HTTP API; port 0 picks a free one")
+	p.StringVar(&f.nodeListen, "node-listen", "127.0.0.1:2113", "address of the embedded event store for EventStoreDB clients")
+	p.StringVar(&f.eventstore, "eventstore", "", "an esdb:// connection string; empty uses the embedded node")
+	p.StringVar(&f.database, "database", "", "a postgres:// connection string; empty uses a private Postgres")
+	p.StringVar(&f.token, "token", "", "access token (default: that of the folder's operator)")
+	p.StringVar(&f.output, "output", "table", "table or json")
+	p.StringVar(&f.logFormat, "log-format", "text", "text or json")
+	p.StringVar(&f.logLevel, "log-level", "warn", "debug, info, warn or error")
+	root.AddCommand(m.demo(), m.serve(), m.importing(), m.projections(), m.audit(), m.events(), m.tokens(), m.version())
+	return root
+}
+
+// fromEnvironment fills flags that were not given from DAYBOOK_<NAME>.
+func fromEnvironment(cmd *cobra.Command) error {
+	var errs []error
+	cmd.Flags().VisitAll(func(f *flag) {
+		name := "DAYBOOK_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		value, set := os.LookupEnv(name)
+		if f.Changed || !set {
+			return
+		}
+		if err := cmd.Flags().Set(f.Name, value); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+		}
+	})
+	return errors.Join(errs...)
+}
+
+func (f flags) check() error {
+	for _, choice := range []struct {
+		flag, value string
+		of          []string
+	}{
+		{"--output", f.output, []string{"table", "json"}},
+		{"--log-format", f.logFormat, []string{"text", "json"}},
+		{"--log-level", f.logLevel, []string{"debug", "info", "warn", "error"}},
+	} {
+		if !contains(choice.of, choice.value) {
+			return hint(fmt.Errorf("%s is %q", choice.flag, choice.value), "give one of "+strings.Join(choice.of, ", "))
+		}
+	}
+	return nil
+}
+
+// logger writes to standard error, away from what verbs print.
+func (m *Main) logger() *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(m.flags.logLevel)) // checked with the flags
+	options := &slog.HandlerOptions{Level: level}
+	if m.flags.logFormat == "json" {
+		return slog.New(slog.NewJSONHandler(m.Stderr, options))
+	}
+	return slog.New(slog.NewTextHandler(m.Stderr, options))
+}

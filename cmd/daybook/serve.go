@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// roles of a process: which parts of the house run in it.
+type roles struct{ node, api, projections bool }
+
+var allRoles = roles{node: true, api: true, projections: true}
+
+func parseRoles(text string) (r roles, err error) {
+	for name := range strings.SplitSeq(text, ",") {
+		switch strings.TrimSpace(name) {
+		case "node":
+			r.node = true
+		case "api":
+			r.api = true
+		case "projections":
+			r.projections = true
+		case "processes": // no process manager exists yet
+		default:
+			return r, hint(fmt.Errorf("unknown role %q", name), "give some of node,api,projections,processes")
+		}
+	}
+	return r, nil
+}
+
+func (m *Main) serve() *cobra.Command {
+	var names string
+	var continueDemo bool
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the event store, the API and the projectors in --dir until Ctrl-C",
+		Long: `Runs the roles of this process until Ctrl-C or SIGTERM: the embedded event store (node), the
+HTTP API (api) and the projectors (projections). Nothing needs to be installed but Postgres binaries.
+
+On an empty log one admin token is issued, valid for 24 hours, into DIR/admin.token.`,
+		Example: `  daybook serve
+  daybook serve --dir ./books --listen 127.0.0.1:9000
+  DAYBOOK_EVENTSTORE='esdb://host:2113?tls=true' daybook serve`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r, err := parseRoles(names)
+			if err != nil {
+				return err
+			}
+			d, err := openDir(m.flags.dir)
+			if err != nil {
+				return err
+			}
+			return m.serveUntilDone(cmd.Context(), d, r, continueDemo)
+		},
+	}
+	cmd.Flags().StringVar(&names, "roles", "node,api,projections", "roles of this process")
+	cmd.Flags().BoolVar(&continueDemo, "demo", false, "serve a folder that holds a demo")
+	return cmd
+}
+
+func (m *Main) serveUntilDone(ctx context.Context, d dir, r roles, demo bool) error {
+	h, err := m.open(ctx, d, r)
+	if err != nil {
+		return err
+	}
+	err = h.notADemo(ctx, demo)
+	if err == nil {
+		err = h.firstToken(ctx)
+	}
+	if err == nil {
+		err = h.start(ctx)
+	}
+	if err == nil {
+		h.announce(m.Stdout)
+		err = h.wait(ctx)
+	}
+	return errors.Join(err, h.close())
+}

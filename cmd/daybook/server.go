@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+)
+
+// withServer runs work against the server of the folder: the one that is
+// running, or one of its own, which it stops afterwards.
+func (m *Main) withServer(ctx context.Context, work func(context.Context, *client) error) (err error) {
+	d, err := openDir(m.flags.dir)
+	if err != nil {
+		return err
+	}
+	if a, ok := d.running(); ok {
+		api, err := m.clientOf(d, a.HTTP)
+		if err != nil {
+			return err
+		}
+		return work(ctx, api)
+	}
+	m.flags.listen, m.flags.nodeListen = "127.0.0.1:0", "127.0.0.1:0" // nobody else is meant to come
+	h, err := m.open(ctx, d, allRoles)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, h.close()) }()
+	if err := h.firstToken(ctx); err != nil {
+		return err
+	}
+	if err := h.start(ctx); err != nil {
+		return err
+	}
+	api := &client{base: h.server.URL(), token: m.flags.token}
+	if api.token == "" {
+		if api.token, err = h.ownToken(ctx); err != nil {
+			return err
+		}
+	}
+	return work(ctx, api)
+}
+
+func (m *Main) clientOf(d dir, base string) (*client, error) {
+	token := m.flags.token
+	if token == "" {
+		var err error
+		if token, err = d.operatorToken(); err != nil {
+			return nil, err
+		}
+	}
+	return &client{base: base, token: token}, nil
+}
+
+// list prints a paged list as a table of the named columns, or as JSON lines.
+func (m *Main) list(ctx context.Context, api *client, path string, query url.Values, limit int, columns []string) error {
+	table := tabwriter.NewWriter(m.Stdout, 0, 4, 2, ' ', 0)
+	if m.flags.output == "table" {
+		fmt.Fprintln(table, strings.ToUpper(strings.Join(columns, "\t")))
+	}
+	printed := 0
+	err := api.pages(ctx, path, query, func(item json.RawMessage) error {
+		if printed == limit {
+			return io.EOF
+		}
+		printed++
+		return m.row(table, item, columns)
+	})
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	return table.Flush()
+}
+
+func (m *Main) row(w io.Writer, item json.RawMessage, columns []string) error {
+	if m.flags.output == "json" {
+		_, err := fmt.Fprintf(m.Stdout, "%s\n", item)
+		return err
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(item, &fields); err != nil {
+		return err
+	}
+	cells := make([]string, len(columns))
+	for i, column := range columns {
+		cells[i] = cell(fields[column])
+	}
+	_, err := fmt.Fprintln(w, strings.Join(cells, "\t"))
+	return err
+}
+
+// cell is a JSON value as a table shows it.
+func cell(value json.RawMessage) string {
+	var text string
+	switch {
+	case len(value) == 0 || string(value) == "null":
+		return "-"
+	case json.Unmarshal(value, &text) == nil:
+		return text
+	}
+	return string(value)
+}
+
+func (m *Main) version() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintln(m.Stdout, "daybook", version)
+			return err
+		},
+	}
+}
+
+// group is a verb that only holds others.
+func group(use, short string, of ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+	cmd.AddCommand(of...)
+	return cmd
+}

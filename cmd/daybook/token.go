@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"daybook.example/domain/access"
+)
+
+func (m *Main) tokens() *cobra.Command {
+	return group("token", "Issue, list and revoke access tokens", m.tokenIssue(), m.tokenList(), m.tokenRevoke())
+}
+
+func (m *Main) tokenIssue() *cobra.Command {
+	var role, principal, employeeID string
+	life := tokenLife
+	cmd := &cobra.Command{
+		Use: "issue", Short: "Issue a token; it is shown once, alone on the last line", Args: cobra.NoArgs,
+		Long: `Issues an access token for a role: employee, hr, payroll, finance, auditor, integrator, operator or
+admin. Without a running server no token is needed: who can read the folder is its operator.`,
+		Example: "  daybook token issue --role auditor --for 720h\n  TOKEN=$(daybook token issue --role integrator | tail -1)",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			issue := access.Issue{Role: access.Role(role), Principal: principal}
+			if issue.Principal == "" {
+				issue.Principal = role
+			}
+			if employeeID != "" {
+				id, err := uuid.Parse(employeeID)
+				if err != nil {
+					return hint(errors.New("--employee is no UUID"), "name the employee by the ID of /v1/employees")
+				}
+				issue.EmployeeID = id
+			}
+			return m.issueToken(cmd.Context(), issue, life)
+		},
+	}
+	cmd.Flags().StringVar(&role, "role", "", "role of the bearer")
+	cmd.Flags().StringVar(&principal, "principal", "", "opaque ID of the bearer, no name (default: the role)")
+	cmd.Flags().StringVar(&employeeID, "employee", "", "ID of the employee, for role employee")
+	cmd.Flags().DurationVar(&life, "for", life, "how long it is valid")
+	_ = cmd.MarkFlagRequired("role")
+	return cmd
+}
+
+func (m *Main) issueToken(ctx context.Context, issue access.Issue, life time.Duration) error {
+	d, err := openDir(m.flags.dir)
+	if err != nil {
+		return err
+	}
+	if a, ok := d.running(); ok {
+		api, err := m.clientOf(d, a.HTTP)
+		if err != nil {
+			return err
+		}
+		issue.Expires = time.Now().Add(life).UTC()
+		var answer struct {
+			Token string `json:"token"`
+		}
+		if err := api.post(ctx, "/v1/tokens", issue, &answer); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(m.Stdout, answer.Token)
+		return err
+	}
+	token, err := m.issueAlone(ctx, d, issue, life)
+	if err == nil {
+		_, err = fmt.Fprintln(m.Stdout, token)
+	}
+	return err
+}
+
+// issueAlone needs the event store only.
+func (m *Main) issueAlone(ctx context.Context, d dir, issue access.Issue, life time.Duration) (token string, err error) {
+	m.flags.nodeListen = "127.0.0.1:0"
+	h, err := m.open(ctx, d, roles{node: true})
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, h.close()) }()
+	return h.issue(ctx, issue, life)
+}
+
+// ownToken is a token for the time of one verb.
+func (h *house) ownToken(ctx context.Context) (string, error) {
+	return h.issue(ctx, access.Issue{Role: access.Admin, Principal: "operator", LoopbackOnly: true}, time.Hour)
+}
+
+func (m *Main) tokenList() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List all tokens ever issued, without their secrets", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return m.withServer(cmd.Context(), func(ctx context.Context, api *client) error {
+				return m.list(ctx, api, "/v1/tokens", url.Values{}, -1, []string{"id", "role", "principal", "employee_id", "expires", "revoked"})
+			})
+		},
+	}
+}
+
+func (m *Main) tokenRevoke() *cobra.Command {
+	return &cobra.Command{
+		Use: "revoke TOKEN-ID", Short: "End a token at once", Args: cobra.ExactArgs(1),
+		Example: "  daybook token list\n  daybook token revoke 0b7c...",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return m.withServer(cmd.Context(), func(ctx context.Context, api *client) error {
+				var answer struct{}
+				return api.post(ctx, "/v1/tokens/"+url.PathEscape(args[0])+"/revocation", struct{}{}, &answer)
+			})
+		},
+	}
+}
