@@ -316,10 +316,12 @@ func TestABooksYearGoesOverHTTP(t *testing.T) {
 func TestTheOrganisationGoesOverHTTP(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
+	s.clock.move(14 * time.Hour) // 23:00 in UTC, the next day in the organisation's zone to be
+	before := s.post(access.HR, "/v1/org-units", `{"name":"Founders"}`)
+	require.Equal(t, "2024-03-01", s.metadata(s.events("orgunit-" + before.ID)[0]).EffectiveAt)
 	require.Equal(t, 200, s.post(access.Admin, "/v1/organisation", `{"name":"Firm","zone":"Pacific/Kiritimati","country":"KI"}`).status)
 	require.Equal(t, 201, s.post(access.HR, "/v1/organisation/legal-entities", `{"name":"Firm Ltd"}`).status)
 	require.Equal(t, 201, s.post(access.HR, "/v1/organisation/locations", `{"name":"Harbour"}`).status)
-	s.clock.move(14 * time.Hour) // 23:00 in UTC, the next day in the organisation's zone
 	unit := s.post(access.HR, "/v1/org-units", `{"name":"Sales"}`)
 	require.Equal(t, 201, unit.status, unit.raw)
 	require.Equal(t, "2024-03-02", s.metadata(s.events("orgunit-" + unit.ID)[0]).EffectiveAt)
@@ -355,6 +357,49 @@ func TestATokenIsIssuedUsedAndRevoked(t *testing.T) {
 	require.Equal(t, "token-revoked", gone.Code)
 	require.Equal(t, 404, s.post(access.Admin, "/v1/tokens/"+uuid.NewString()+"/revocation", `{}`).status)
 	require.Empty(t, s.post(access.Admin, "/v1/tokens?dry_run=true", body).Token)
+}
+
+// A process that has not heard of a revocation yet must not say that it is done.
+func TestARevocationAnswersWhenItHolds(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	deaf := edge.NewTokens()
+	for _, event := range s.events(access.Stream) {
+		require.NoError(t, deaf.Apply(event))
+	}
+	api := edge.NewAPI(edge.Options{Tokens: deaf, Logger: quiet})
+	Register(api, NewHandlers(s.process()), deaf)
+	server := httptest.NewServer(api)
+	t.Cleanup(server.Close)
+	s.url = server.URL
+	id := s.tokenID(access.HR)
+
+	done := make(chan reply, 1)
+	go func() { done <- s.post(access.Admin, "/v1/tokens/"+id+"/revocation", `{}`) }()
+
+	require.Eventually(t, func() bool { return len(s.events(access.Stream)) == len(access.Roles)+1 }, 5*time.Second, time.Millisecond)
+	select {
+	case <-done:
+		t.Fatal("answered before it held")
+	case <-time.After(50 * time.Millisecond):
+	}
+	require.NoError(t, deaf.Apply(s.events(access.Stream)[len(access.Roles)]))
+	require.Equal(t, 200, (<-done).status)
+	require.Equal(t, "token-revoked", s.post(access.HR, "/v1/employees", hireBody("E-1")).Code)
+}
+
+// tokenID is the ID of a role's token.
+func (s *site) tokenID(role access.Role) string {
+	s.t.Helper()
+	for _, event := range s.events(access.Stream) {
+		var token access.TokenIssued
+		require.NoError(s.t, json.Unmarshal(event.Data, &token))
+		if token.Role == role {
+			return token.TokenID.String()
+		}
+	}
+	s.t.Fatal("no token of this role")
+	return ""
 }
 
 func TestWithoutAValidTokenNothingOpens(t *testing.T) {

@@ -88,6 +88,8 @@ func TestEveryCellOfRouteAndRoleIsDeclared(t *testing.T) {
 	s := newSite(t)
 	id := s.hired()
 	paid := s.post(access.Payroll, "/v1/employees/"+id+"/compensations", raise)
+	corrected := s.post(access.Payroll, "/v1/employees/"+id+"/corrections", `{"corrects_event_id":"`+paid.Events[0].ID.String()+`","reason_text":"typing error","compensation":{"change_reason":"annual"}}`)
+	require.Equal(t, 200, corrected.status, corrected.raw)
 	moved := s.events("employee-" + id)[1].ID
 	fill := strings.NewReplacer("{id}", id, "{book}", "main", "{period}", "2024-01", "{entry}", uuid.NewString(), "{account}", "1").Replace
 	var matrix strings.Builder
@@ -125,6 +127,7 @@ func TestEveryCellOfRouteAndRoleIsDeclared(t *testing.T) {
 		row("correction of "+member, path+"/corrections", `{"`+member+`":{}}`)
 	}
 	row("rescission of pay", path+"/rescissions", `{"reason_text":"x","rescinds_event_id":"`+paid.Events[0].ID.String()+`"}`)
+	row("rescission of a correction of pay", path+"/rescissions", `{"reason_text":"x","rescinds_event_id":"`+corrected.Events[0].ID.String()+`"}`)
 	row("rescission of a position", path+"/rescissions", `{"reason_text":"x","rescinds_event_id":"`+moved.String()+`"}`)
 	domaintest.Golden(t, "matrix.golden", []byte(matrix.String()))
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -377,5 +378,34 @@ func TestAnOperationThatCannotBeGuardedDoesNotStart(t *testing.T) {
 	type input struct{ hidden }
 	require.PanicsWithValue(t, "edge: edge.input embeds hidden, whose parameters would be lost: export it", func() {
 		Register(api, Operation{Method: http.MethodGet, Path: "/v1/things", Action: ReadEmployees}, func(context.Context, *input) (*thingOutput, error) { return nil, nil })
+	})
+}
+
+// Whatever is sent, the answer is no 5xx and repeats no token.
+func FuzzServeHTTP(f *testing.F) {
+	f.Add("POST", "/v1/things?limit=1", "application/json", "", `{"name":"a"}`)
+	f.Add("GET", "/v1/things/6f1e0000-0000-4000-8000-000000000001?after=1/1&valid_at=2025-01-01", "", "x", "")
+	f.Add("POST", "/v1/things", "application/json; charset=utf-8", "*", `{"inner":[{"code":"x"}]}`)
+	f.Add("DELETE", "/%2e%2e//v1", "a/b+c;d", "", "null")
+	f.Add("GET", "/v1/things/x?limit=%", "+;", "", "")
+	s := newStand(f, Limits{PerSecond: 1e9, Burst: 1e9})
+	f.Fuzz(func(t *testing.T, method, target, contentType, header, body string) {
+		u, err := url.ParseRequestURI(target)
+		if err != nil || u.Host != "" || strings.Contains(target, "limit=42") { // 42 panics on purpose
+			t.Skip()
+		}
+		r := &http.Request{Method: method, URL: u, RequestURI: target, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body))}
+		r.Header["Content-Type"], r.Header["If-Match"] = []string{contentType}, []string{header}
+		r.Header.Set("Authorization", "Bearer "+s.tokens[access.Admin])
+		w := httptest.NewRecorder()
+
+		s.api.ServeHTTP(w, r)
+
+		require.Less(t, w.Code, 500, w.Body.String())
+		require.NotContains(t, w.Body.String(), TokenPrefix)
+		if w.Code >= 400 {
+			require.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
+			require.True(t, json.Valid(w.Body.Bytes()))
+		}
 	})
 }
