@@ -161,6 +161,18 @@ func TestAWaivedEventIsPassedAndNoOther(t *testing.T) {
 	m.Expect("select sum(n) from tally", []any{6})
 }
 
+func TestACheckpointThatSomebodyMovedIsNotOverwritten(t *testing.T) {
+	t.Parallel()
+	events := history(t)
+	m := projtest.Empty(t, counting{name: "counting"})
+	writer, err := projections.Claim(t.Context(), m.Pool, counting{name: "counting"}, projections.Ownership{Owner: "test"})
+	require.NoError(t, err)
+	defer writer.Close()
+	run(t, m.Pool, "update daybook.projection_checkpoint set commit_pos = 1")
+	require.ErrorIs(t, writer.Apply(t.Context(), events, events[11].Position), projections.ErrFenced)
+	m.Expect("select * from tally")
+}
+
 // isolated is the failure that Isolate answers, if any.
 func isolated(t *testing.T, m *projtest.Model, p projections.Projection, events []projections.Event, waived func(uuid.UUID) bool) *projections.Failure {
 	t.Helper()
