@@ -68,6 +68,10 @@ func TestGivenABusyYearWhenHistoryIsReadThenItIsAGridOfValidAndRecordedTime(t *t
 	require.Equal(t, []any{"6000", "6000"}, []any{cell(0, 0), cell(0, 1)})
 	require.Equal(t, []any{"6000", "6500"}, []any{cell(1, 0), cell(1, 1)})
 
+	then := s.ok(access.Payroll, "/v1/employees/"+sally.String()+"/history?attribute=compensation&known_at=2025-02-01T00:00:00Z")
+	require.Len(t, then.at("events"), 1)
+	require.Len(t, then.at("rows"), 1, "days were not told apart yet")
+
 	facts := s.ok(access.Payroll, "/v1/employees/"+sally.String()+"/facts?attribute=compensation")
 	require.Len(t, facts.at("items"), 3)
 	require.Equal(t, raise[0].String(), facts.at("items", 0, "superseded_by"))

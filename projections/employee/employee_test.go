@@ -94,6 +94,20 @@ func TestGivenARaiseRecordedLaterWhenPayIsAskedForThenTheAnswerIsThatOfItsTime(t
 	}
 }
 
+func TestGivenARaiseWhenItIsProjectedThenOnlyTheRectanglesOfPayAreTurned(t *testing.T) {
+	t.Parallel()
+	c := employeetest.Found(t)
+	sally, _ := c.Hire("1", uuid.New(), "2025-01-01", "6000")
+	raise := c.On("2025-03-15").Tell(sally, *employeetest.Pays("6500", "2025-02-15"))[0]
+
+	v := project(t, c, 512)
+
+	require.Equal(t, [][]string{{"compensation", "[2025-01-01,)"}},
+		v.rows(`select attribute, valid from employee_fact where superseded_by = $1`, raise.String()))
+	require.Equal(t, [][]string{{"compensation", "[2025-01-01,2025-02-15)"}, {"compensation", "[2025-02-15,)"}},
+		v.rows(`select attribute, valid from employee_fact where lower(recorded) = $1 order by valid`, v.Known("2025-03-15")))
+}
+
 func TestGivenRaisesOutOfOrderWhenPayIsAskedForThenEachHoldsFromItsDay(t *testing.T) {
 	t.Parallel()
 	c := employeetest.Found(t)
