@@ -43,7 +43,10 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	return start(ctx, &Server{place: at, logger: cmp.Or(o.Logger, slog.Default())})
 }
 
-func start(ctx context.Context, s *Server) (*Server, error) {
+func start(ctx context.Context, s *Server) (_ *Server, err error) {
+	if s.installed, err = find(ctx, s.account, s.major()); err != nil {
+		return nil, err
+	}
 	if err := s.own(); err != nil {
 		return nil, err
 	}
@@ -63,9 +66,6 @@ func (s *Server) begin(ctx context.Context) (err error) {
 		return err
 	}
 	if !adopted {
-		if s.installed, err = find(ctx, s.account, s.major()); err != nil {
-			return err
-		}
 		if err = s.prepare(ctx); err != nil {
 			return err
 		}
@@ -180,9 +180,13 @@ func Attach(dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	running, err := readPidFile(at)
+	return at.attach()
+}
+
+func (p place) attach() (string, error) {
+	running, err := readPidFile(p)
 	if err != nil || !running.ready {
-		return "", fmt.Errorf("no private Postgres runs for %s: start the process with role node, or set DAYBOOK_DATABASE", dir)
+		return "", fmt.Errorf("no private Postgres runs in %s: start the process with role node, or set DAYBOOK_DATABASE", p.folder)
 	}
-	return at.socketURL(running.port, database), nil
+	return p.socketURL(running.port, database), nil
 }

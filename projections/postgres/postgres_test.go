@@ -3,8 +3,10 @@ package postgres
 import (
 	"context"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -57,50 +59,32 @@ func do(t *testing.T, url, sql string) error {
 	return err
 }
 
-func TestAClusterKeepsItsDataAndItsReportAddress(t *testing.T) {
+func TestARunningServer(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := begun(t, dir)
-	report := s.ReportURL()
-	require.NoError(t, do(t, s.URL(), "create table public.kept as select 'kept'::text as x"))
-
-	halt(t, s)
-	_, err := Attach(dir)
-	require.ErrorContains(t, err, "no private Postgres runs")
-	again := begun(t, dir)
-
-	got, err := ask(t, again.URL(), "select x from public.kept")
-	require.NoError(t, err)
-	require.Equal(t, "kept", got)
-	require.Equal(t, report, again.ReportURL())
-	attached, err := Attach(dir)
-	require.NoError(t, err)
-	require.Equal(t, again.URL(), attached)
+	for name, check := range map[string]func(*testing.T, *Server){
+		"compares names by language on request":               collates,
+		"lets the report role read schema read and no more":   keepsReportsApart,
+		"logs nothing of a statement":                         keepsQuiet,
+		"is in a process group of its own, for Ctrl-C's sake": standsApart,
+		"belongs to one process":                              hasOneOwner,
+		"is found by a process that did not start it":         isFound,
+	} {
+		t.Run(name, func(t *testing.T) { check(t, s) })
+	}
 }
 
-func TestAClusterHasOneOwner(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	begun(t, dir)
-	_, err := Start(t.Context(), Options{Dir: dir})
-	require.ErrorContains(t, err, "belongs to another process that runs")
-}
-
-func TestNamesAreComparedByLanguageOnRequest(t *testing.T) {
-	t.Parallel()
-	s := begun(t, t.TempDir())
+func collates(t *testing.T, s *Server) {
 	got, err := ask(t, s.URL(), `select string_agg(x, ' ' order by x collate "und-x-icu") || ' ' || string_agg(x, ' ' order by x collate "C")
 		from (values ('b'), ('Ä'), ('a'), ('B')) v(x)`)
 	require.NoError(t, err)
 	require.Equal(t, "a Ä b B B a b Ä", got)
 }
 
-func TestTheReportRoleReadsSchemaReadAndDisturbsNobody(t *testing.T) {
-	t.Parallel()
-	s := begun(t, t.TempDir())
+func keepsReportsApart(t *testing.T, s *Server) {
 	require.NoError(t, do(t, s.URL(), `create schema read; create view read.open as select 'open'::text as x;
 		create table public.hidden (x text); grant usage on schema read to daybook_report; grant select on all tables in schema read to daybook_report`))
-
 	got, err := ask(t, s.ReportURL(), "select x from open")
 	require.NoError(t, err)
 	require.Equal(t, "open", got)
@@ -117,6 +101,31 @@ func TestTheReportRoleReadsSchemaReadAndDisturbsNobody(t *testing.T) {
 	}
 }
 
+func keepsQuiet(t *testing.T, s *Server) {
+	require.Error(t, do(t, s.URL(), "select 'canary'::date"))
+	text, err := os.ReadFile(s.file("postgres.log"))
+	require.NoError(t, err)
+	require.Contains(t, string(text), "ready to accept connections")
+	require.NotContains(t, string(text), "canary")
+}
+
+func standsApart(t *testing.T, s *Server) {
+	group, err := syscall.Getpgid(s.process.pid)
+	require.NoError(t, err)
+	require.Equal(t, s.process.pid, group)
+}
+
+func hasOneOwner(t *testing.T, s *Server) {
+	_, err := start(t.Context(), &Server{place: s.place})
+	require.ErrorContains(t, err, "belongs to another process that runs")
+}
+
+func isFound(t *testing.T, s *Server) {
+	url, err := s.attach()
+	require.NoError(t, err)
+	require.Equal(t, s.URL(), url)
+}
+
 func TestThereIsOneDatabaseForReports(t *testing.T) {
 	t.Parallel()
 	s, err := Start(t.Context(), Options{Dir: t.TempDir()})
@@ -125,84 +134,86 @@ func TestThereIsOneDatabaseForReports(t *testing.T) {
 		require.NoError(t, s.Stop(context.Background()))
 		require.NoError(t, s.Remove())
 	})
+	_, err = ask(t, s.ReportURL(), "select 'in'")
+	require.NoError(t, err)
 	_, err = ask(t, s.report.url("postgres"), "select 'in'")
 	require.ErrorContains(t, err, "no pg_hba.conf entry")
 }
 
-func TestAServerLeftByACrashIsAdopted(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	orphan := begun(t, dir)
-	require.NoError(t, orphan.lock.Close(), "the crash")
-
-	s := begun(t, dir)
-	require.Equal(t, orphan.process.pid, s.process.pid)
-	got, err := ask(t, s.URL(), "select 'alive'")
-	require.NoError(t, err)
-	require.Equal(t, "alive", got)
-}
-
-func TestAServerLeftStoppedByACrashIsReplaced(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	orphan := begun(t, dir)
-	require.NoError(t, os.Remove(orphan.file("report.json")), "what makes it of no use")
-	require.NoError(t, orphan.lock.Close(), "the crash")
-
-	s := begun(t, dir)
-	require.NotEqual(t, orphan.process.pid, s.process.pid)
-	_, err := ask(t, s.ReportURL(), "select 'alive'")
-	require.NoError(t, err)
-}
-
-func TestAPidFileThatNamesAStrangerIsNoHindrance(t *testing.T) {
+// One cluster after the other's end, for making one takes a second or two.
+func TestAClusterFromStartToStart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := begun(t, dir)
-	text, err := os.ReadFile(s.data() + "/postmaster.pid")
+	report := s.ReportURL()
+	require.NoError(t, do(t, s.URL(), "create table public.kept as select 'kept'::text as x"))
+	kept := func(s *Server) {
+		t.Helper()
+		got, err := ask(t, s.URL(), "select x from public.kept")
+		require.NoError(t, err)
+		require.Equal(t, "kept", got)
+	}
+
+	pidFile, err := os.ReadFile(s.data() + "/postmaster.pid")
 	require.NoError(t, err)
 	halt(t, s)
-	_, rest, _ := strings.Cut(string(text), "\n")
+	_, err = Attach(dir)
+	require.ErrorContains(t, err, "no private Postgres runs")
+
+	// Given a pid file whose number is a stranger's by now.
+	_, rest, _ := strings.Cut(string(pidFile), "\n")
 	require.NoError(t, s.writeOwned(s.data()+"/postmaster.pid", "1\n"+rest))
+	s = begun(t, dir)
+	kept(s)
+	require.Equal(t, report, s.ReportURL(), "dashboards need not be told again")
 
-	_, err = ask(t, begun(t, dir).URL(), "select 'alive'")
-	require.NoError(t, err)
-}
-
-func TestATakenPortIsExchanged(t *testing.T) {
-	t.Parallel()
-	one, two := t.TempDir(), t.TempDir()
-	first, second := begun(t, one), begun(t, two)
-	halt(t, second)
-	second.report.Port = first.report.Port
-	require.NoError(t, second.report.write(second.place))
-
-	again := begun(t, two)
-	require.NotEqual(t, first.report.Port, again.report.Port)
-}
-
-func TestAStartThatWasKilledBeginsAnew(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	s := begun(t, dir)
+	// Given another program on the port.
 	halt(t, s)
-	require.NoError(t, os.Remove(s.file(readyMark)))
-
-	_, err := ask(t, begun(t, dir).URL(), "select 'alive'")
+	taken, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(s.report.Port))
 	require.NoError(t, err)
-}
+	defer taken.Close()
+	s = begun(t, dir)
+	kept(s)
+	require.NotEqual(t, report, s.ReportURL())
 
-func TestAServerThatCannotStartSaysWhy(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	s := begun(t, dir)
+	// Given a cluster that is damaged.
 	halt(t, s)
 	require.NoError(t, os.Remove(filepath.Join(s.data(), "global", "pg_control")))
-
-	_, err := Start(t.Context(), Options{Dir: dir})
+	_, err = Start(t.Context(), Options{Dir: dir})
 	require.ErrorContains(t, err, "start the private Postgres")
 	require.ErrorContains(t, err, "pg_control")
 	require.NoError(t, s.own(), "the lock is given back")
+}
+
+func TestAServerLeftByACrash(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	orphan := begun(t, dir)
+	require.NoError(t, orphan.lock.Close(), "the crash")
+
+	adopted := begun(t, dir)
+	require.Equal(t, orphan.process.pid, adopted.process.pid)
+	_, err := ask(t, adopted.URL(), "select 'alive'")
+	require.NoError(t, err)
+
+	// Given one that is of no use: its report password is lost.
+	require.NoError(t, os.Remove(adopted.file("report.json")))
+	require.NoError(t, adopted.lock.Close(), "the next crash")
+	replaced := begun(t, dir)
+	require.NotEqual(t, orphan.process.pid, replaced.process.pid)
+	_, err = ask(t, replaced.ReportURL(), "select 'alive'")
+	require.NoError(t, err)
+}
+
+func TestAMakingThatWasKilledBeginsAnew(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	at, err := placeOf(dir)
+	require.NoError(t, err)
+	require.NoError(t, at.make())
+	require.NoError(t, os.MkdirAll(filepath.Join(at.data(), "base"), 0o700))
+	_, err = ask(t, begun(t, dir).URL(), "select 'alive'")
+	require.NoError(t, err)
 }
 
 func TestAClusterOfAnotherVersionNamesIt(t *testing.T) {
@@ -211,30 +222,12 @@ func TestAClusterOfAnotherVersionNamesIt(t *testing.T) {
 	require.ErrorContains(t, err, "install version 7 again")
 }
 
+// Not parallel: it changes what all tests look at.
 func TestMissingProgramsAreNamed(t *testing.T) {
-	// Not parallel: it changes what all tests look at.
 	t.Setenv("PATH", t.TempDir())
 	was := packaged
 	packaged = nil
 	defer func() { packaged = was }()
 	_, err := Start(context.Background(), Options{Dir: t.TempDir()})
 	require.ErrorIs(t, err, ErrMissing)
-}
-
-func TestNothingOfAStatementIsLogged(t *testing.T) {
-	t.Parallel()
-	s := begun(t, t.TempDir())
-	require.Error(t, do(t, s.URL(), "select 'canary'::date"))
-	text, err := os.ReadFile(s.file("postgres.log"))
-	require.NoError(t, err)
-	require.Contains(t, string(text), "ready to accept connections")
-	require.NotContains(t, string(text), "canary")
-}
-
-func TestTheServerIsInAProcessGroupOfItsOwn(t *testing.T) {
-	t.Parallel()
-	s := begun(t, t.TempDir())
-	group, err := syscall.Getpgid(s.process.pid)
-	require.NoError(t, err)
-	require.Equal(t, s.process.pid, group)
 }
