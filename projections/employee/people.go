@@ -66,25 +66,50 @@ func (p *people) add(keys *seal.Keyring, id uuid.UUID, e projections.Event, even
 }
 
 func (p *people) store(writes *pgx.Batch) {
-	for _, id := range p.order {
-		row := p.employees[id]
-		var subject *uuid.UUID
-		if row.subject != uuid.Nil {
-			subject = &row.subject
-		}
-		writes.Queue(`insert into employee as e (employee_id, subject_id, first_position, last_event_id, last_position, last_revision)
-			values ($1, $2, $3, $4, $5, $6)
-			on conflict (employee_id) do update set subject_id = coalesce(excluded.subject_id, e.subject_id),
-			  last_event_id = excluded.last_event_id, last_position = excluded.last_position, last_revision = excluded.last_revision`,
-			id, subject, row.first, row.last.event, row.last.position, row.last.revision)
+	p.storeEmployees(writes)
+	for purpose, table := range personTables {
+		p.storeValues(writes, purpose, table)
 	}
-	for _, value := range p.values {
-		table, projected := personTables[value.Purpose]
-		if !projected || value.Value == nil { // erased
+}
+
+func (p *people) storeEmployees(writes *pgx.Batch) {
+	if len(p.order) == 0 {
+		return
+	}
+	n := len(p.order)
+	subjects, events := make([]*uuid.UUID, n), make([]uuid.UUID, n)
+	firsts, positions, revisions := make([]int64, n), make([]int64, n), make([]int64, n)
+	for i, id := range p.order {
+		row := p.employees[id]
+		if row.subject != uuid.Nil {
+			subjects[i] = &row.subject
+		}
+		firsts[i], events[i], positions[i], revisions[i] = row.first, row.last.event, row.last.position, row.last.revision
+	}
+	writes.Queue(`insert into employee as e (employee_id, subject_id, first_position, last_event_id, last_position, last_revision)
+		select * from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[], $5::bigint[], $6::bigint[])
+		on conflict (employee_id) do update set subject_id = coalesce(excluded.subject_id, e.subject_id),
+		  last_event_id = excluded.last_event_id, last_position = excluded.last_position, last_revision = excluded.last_revision`,
+		p.order, subjects, firsts, events, positions, revisions)
+}
+
+// storeValues writes the values of one purpose. An erased one has no row.
+func (p *people) storeValues(writes *pgx.Batch, purpose, table string) {
+	var subjects, events []uuid.UUID
+	var paths, values []string
+	var positions, revisions []int64
+	for _, v := range p.values {
+		if v.Purpose != purpose || v.Value == nil {
 			continue
 		}
-		writes.Queue(`insert into `+table+` (subject, event_id, path, value, last_event_id, last_position, last_revision)
-			values ($1, $2, $3, $4, $2, $5, $6)`,
-			value.Subject, value.EventID, value.Path, value.Value, value.position, value.revision)
+		subjects, events, paths, values = append(subjects, v.Subject), append(events, v.EventID), append(paths, v.Path), append(values, string(v.Value))
+		positions, revisions = append(positions, v.position), append(revisions, v.revision)
 	}
+	if len(subjects) == 0 {
+		return
+	}
+	writes.Queue(`insert into `+table+` (subject, event_id, path, value, last_event_id, last_position, last_revision)
+		select s, e, t, v::jsonb, e, n, r
+		from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::bigint[]) as u (s, e, t, v, n, r)`,
+		subjects, events, paths, values, positions, revisions)
 }

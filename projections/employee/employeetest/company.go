@@ -138,5 +138,18 @@ func BusyYear(t testing.TB) *Company {
 	c.Tell(hugo, employee.ChangePosition{PositionID: domain.Derive("position", "9"), OrgUnitID: sales, JobTitle: "Lead", LocationID: domain.Derive("location"), CostCenter: "100", ChangeReason: employee.ForTransfer, EffectiveFrom: date("2025-06-01")})
 	c.Record(orgunit.Stream(tools), orgunit.OrgUnitClosed{EffectiveFrom: date("2025-07-01")})
 	c.Tell(sally, employee.Retire{LastDay: date("2025-08-31"), Scheme: "statutory"})
+	c.comeAndGo("4", sales)
 	return c
+}
+
+// comeAndGo is somebody who is there twice, the first time in two positions.
+func (c *Company) comeAndGo(no string, department uuid.UUID) {
+	c.t.Helper()
+	who, _ := c.On("2025-04-02").Hire(no, department, "2025-10-01", "3017.31")
+	position := employee.ChangePosition{PositionID: domain.Derive("position", "second"), OrgUnitID: department, JobTitle: "Fire warden", LocationID: domain.Derive("location"), CostCenter: "100"}
+	second := position
+	second.Kind, second.ChangeReason, second.EffectiveFrom = employee.Secondary, employee.ForReorganisation, date("2025-10-10")
+	c.Tell(who, second)
+	c.Tell(who, employee.Terminate{LastDay: date("2025-10-31"), Ground: employee.Resignation, GroundDetail: "canary-ground", Note: "canary-note"})
+	c.Tell(who, employee.Rehire{Engagement: employee.Engagement{HireDate: date("2025-12-01"), Position: &position}})
 }
