@@ -5,10 +5,13 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"fmt"
+	"net/http"
+	"strconv"
 	"time"
 
 	"daybook.example/commands/edge"
 	"daybook.example/domain/access"
+	"daybook.example/eventstore"
 )
 
 func (w *writes) accessRoutes() {
@@ -17,6 +20,9 @@ func (w *writes) accessRoutes() {
 		return w.issueToken(ctx, issue, in)
 	})
 	add(w, write{path: "/v1/tokens/{id}/revocation", action: edge.RevokeToken, summary: "End a token at once"}, w.revokeToken)
+	edge.Register(w.api, edge.Operation{
+		Method: http.MethodGet, Path: "/v1/tokens", Summary: "All tokens ever issued, without their secrets", Tag: "tokens", Action: edge.ReadTokens,
+	}, w.listTokens)
 	delete(w.imported, string(edge.RevokeToken)) // who may do what comes from no file
 }
 
@@ -86,4 +92,34 @@ func (w *writes) accessCommand(ctx context.Context, c call, command access.Comma
 		}
 		return answer, w.tokens.Wait(ctx, answer.Revision)
 	}
+}
+
+// TokenListParams choose a page of the list of tokens.
+type TokenListParams struct {
+	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"Items a page."`
+	Cursor string `query:"cursor" pattern:"^[0-9]{1,18}$" doc:"The next of the page before; opaque."`
+}
+
+// TokenList is a page of the list of tokens.
+type TokenList struct {
+	Items    []edge.TokenEntry   `json:"items"`
+	Next     string              `json:"next,omitempty" doc:"Give it as cursor for the next page."`
+	Position eventstore.Position `json:"position"`
+}
+
+type tokenListed struct{ Body TokenList }
+
+func (w *writes) listTokens(_ context.Context, in *TokenListParams) (*tokenListed, error) {
+	var from uint64
+	if in.Cursor != "" {
+		from, _ = strconv.ParseUint(in.Cursor, 10, 64) // the pattern lets nothing else in
+	}
+	entries, at := w.tokens.List(from, in.Limit+1)
+	out := &tokenListed{TokenList{Items: []edge.TokenEntry{}, Position: at}}
+	if len(entries) > in.Limit {
+		out.Body.Next = strconv.FormatUint(entries[in.Limit].Revision, 10)
+		entries = entries[:in.Limit]
+	}
+	out.Body.Items = append(out.Body.Items, entries...)
+	return out, nil
 }

@@ -359,6 +359,33 @@ func TestATokenIsIssuedUsedAndRevoked(t *testing.T) {
 	require.Empty(t, s.post(access.Admin, "/v1/tokens?dry_run=true", body).Token)
 }
 
+func TestTokensAreListedWithoutTheirSecrets(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	require.Equal(t, 200, s.post(access.Admin, "/v1/tokens/"+s.tokenID(access.HR)+"/revocation", `{}`).status)
+	var listed []edge.TokenEntry
+	for next, pages := "", 0; pages == 0 || next != ""; pages++ {
+		path := "/v1/tokens?limit=3"
+		if next != "" {
+			path += "&cursor=" + next
+		}
+		got := s.send(http.MethodGet, access.Auditor, path, "")
+		require.Equal(t, 200, got.status, got.raw)
+		var page TokenList
+		require.NoError(t, json.Unmarshal([]byte(got.raw), &page))
+		listed, next = append(listed, page.Items...), page.Next
+		require.NotContains(t, got.raw, edge.HashToken(s.tokens[access.HR]))
+		require.LessOrEqual(t, len(page.Items), 3)
+	}
+	require.Len(t, listed, len(access.Roles))
+	for i, entry := range listed {
+		require.Equal(t, access.Roles[i], entry.Role)
+		require.Equal(t, entry.Role == access.HR, entry.Revoked)
+	}
+	require.Equal(t, 403, s.send(http.MethodGet, access.Finance, "/v1/tokens", "").status)
+	require.Equal(t, 422, s.send(http.MethodGet, access.Admin, "/v1/tokens?cursor=x", "").status)
+}
+
 // A process that has not heard of a revocation yet must not say that it is done.
 func TestARevocationAnswersWhenItHolds(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -10,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -61,9 +63,17 @@ func HashToken(token string) string {
 type Tokens struct {
 	mu     sync.Mutex
 	state  access.State
-	next   uint64        // revision after the last one folded
+	issued []issue // in their order
+	next   uint64  // revision after the last one folded
+	at     eventstore.Position
 	caught bool          // the stream's end was reached once
 	moved  chan struct{} // closed when next or caught changes
+}
+
+// issue is where a token was issued and how it is found.
+type issue struct {
+	revision eventstore.Revision
+	event    access.TokenIssued
 }
 
 // NewTokens makes an empty set: it knows nothing until it follows the stream.
@@ -141,7 +151,10 @@ func (t *Tokens) Apply(recorded eventstore.Recorded) error {
 			return
 		}
 		fact := domain.Recorded[access.Event]{Recording: domain.Recording{ID: recorded.ID, Revision: recorded.Revision}, Event: event}
-		t.state, t.next = access.Decider.Evolve(t.state, fact), recorded.Revision+1
+		t.state, t.next, t.at = access.Decider.Evolve(t.state, fact), recorded.Revision+1, recorded.Position
+		if made, ok := event.(access.TokenIssued); ok {
+			t.issued = append(t.issued, issue{recorded.Revision, made})
+		}
 	})
 	return nil
 }
@@ -179,6 +192,36 @@ func (t *Tokens) wait(ctx context.Context, until func() bool) error {
 		case <-moved:
 		}
 	}
+}
+
+// A TokenEntry is what a list shows of a token: never its secret nor its hash.
+type TokenEntry struct {
+	ID           uuid.UUID `json:"id"`
+	Role         Role      `json:"role"`
+	Principal    string    `json:"principal"`
+	EmployeeID   uuid.UUID `json:"employee_id,omitzero"`
+	Expires      time.Time `json:"expires"`
+	Revoked      bool      `json:"revoked"`
+	LoopbackOnly bool      `json:"loopback_only,omitempty"`
+	IssuedBy     string    `json:"issued_by"`
+
+	Revision eventstore.Revision `json:"-"` // where it was issued
+}
+
+// List shows at most max tokens, in the order of their issue, of those issued at
+// revision from or later, with the position that this is known at.
+func (t *Tokens) List(from eventstore.Revision, max int) (entries []TokenEntry, at eventstore.Position) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	first, _ := slices.BinarySearchFunc(t.issued, from, func(i issue, revision eventstore.Revision) int { return cmp.Compare(i.revision, revision) })
+	for _, i := range t.issued[first:min(first+max, len(t.issued))] {
+		token, _ := t.state.Token(i.event.Hash)
+		entries = append(entries, TokenEntry{
+			ID: token.ID, Role: token.Role, Principal: token.Principal, EmployeeID: token.EmployeeID, Expires: token.Expires,
+			Revoked: token.Revoked, LoopbackOnly: token.LoopbackOnly, IssuedBy: i.event.IssuedBy, Revision: i.revision,
+		})
+	}
+	return entries, t.at
 }
 
 // Check finds out who bears a token. What it refuses says why with a code, and
