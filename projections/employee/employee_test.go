@@ -256,6 +256,28 @@ func TestGivenPersonalValuesWhenEventsAreProjectedThenTheyStandInPersonTablesOnl
 // personal finds every personal value that a company of these tests writes.
 var personal = regexp.MustCompile(`(?i)canary|sally\d|1990-05-17|17\.31|DE89|COBADE`)
 
+func TestGivenADashboardWhenItQueriesThenItReachesTheViewsForItAndNothingPersonal(t *testing.T) {
+	t.Parallel()
+	c := employeetest.BusyYear(t)
+	program, report := postgrestest.Pair(t)
+	c.Project(program, model.New(c.Keys), 512)
+
+	for _, view := range []string{
+		"employee_current", "future_changes", "employee_fact", "organisation_fact", "employee_label",
+		"employees_at('2025-02-01')", "org_units_at('2025-02-01')",
+	} {
+		_, err := report.Exec(t.Context(), "select * from read."+view)
+		require.NoError(t, err, view)
+	}
+	var heads int
+	require.NoError(t, report.QueryRow(t.Context(), `select sum(total) from read.headcount('2025-02-01', read.employee_position_at('2025-01-10Z'))`).Scan(&heads))
+	require.Equal(t, 3, heads)
+	for _, hidden := range []string{"api.person_identity", "api.employee_fact", "rm_employee_fact_v1.person_pay", "api.employee_names_at('2025-02-01', 99999999)"} {
+		_, err := report.Exec(t.Context(), "select * from "+hidden)
+		require.ErrorContains(t, err, "permission denied", hidden)
+	}
+}
+
 func TestGivenAnErasedSubjectWhenEventsAreProjectedAgainThenOnlyThePersonRowsAreMissing(t *testing.T) {
 	t.Parallel()
 	c := employeetest.BusyYear(t)
