@@ -64,6 +64,12 @@ func (p place) make() error {
 	if err := os.MkdirAll(filepath.Dir(p.folder), 0o755); err != nil {
 		return fmt.Errorf("folder of the private Postgres: %w", err)
 	}
+	if p.account.other {
+		// Whatever the program's umask is, the account must be able to pass.
+		if err := os.Chmod(filepath.Dir(p.folder), 0o711); err != nil {
+			return fmt.Errorf("folder of the private Postgres: %w", err)
+		}
+	}
 	if err := os.Mkdir(p.folder, 0o700); err != nil && !os.IsExist(err) {
 		return fmt.Errorf("folder of the private Postgres: %w", err)
 	}

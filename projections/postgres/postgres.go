@@ -30,7 +30,8 @@ type Server struct {
 	installed installation
 	lock      *os.File
 	report    report
-	process   process
+	process   process // the keeper's, until that has ended
+	keeper    keeper
 }
 
 // Start starts the server of a data folder, which must exist, and makes it first
@@ -40,7 +41,12 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return start(ctx, &Server{place: at, logger: cmp.Or(o.Logger, slog.Default())})
+	s, err := start(ctx, &Server{place: at, logger: cmp.Or(o.Logger, slog.Default())})
+	if err != nil {
+		return nil, err
+	}
+	s.keep()
+	return s, nil
 }
 
 func start(ctx context.Context, s *Server) (_ *Server, err error) {
@@ -161,12 +167,10 @@ func (s *Server) URL() string { return s.socketURL(s.report.Port, database) }
 // loopback. It holds a password.
 func (s *Server) ReportURL() string { return s.report.url(database) }
 
-// Done is closed when the server has ended, be it by Stop or by itself.
-func (s *Server) Done() <-chan struct{} { return s.process.done }
-
 // Stop shuts the server down and gives it up. When ctx ends first it is stopped
 // at once, which costs the next start a recovery and nothing else.
 func (s *Server) Stop(ctx context.Context) error {
+	s.keeper.stop()
 	return errors.Join(s.process.stop(ctx), s.lock.Close())
 }
 

@@ -126,9 +126,9 @@ func isFound(t *testing.T, s *Server) {
 	require.Equal(t, s.URL(), url)
 }
 
-func TestThereIsOneDatabaseForReports(t *testing.T) {
+func TestAStartedServerComesBackAndHasOneDatabaseForReports(t *testing.T) {
 	t.Parallel()
-	s, err := Start(t.Context(), Options{Dir: t.TempDir()})
+	s, err := Start(t.Context(), Options{Dir: t.TempDir(), Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		require.NoError(t, s.Stop(context.Background()))
@@ -138,6 +138,16 @@ func TestThereIsOneDatabaseForReports(t *testing.T) {
 	require.NoError(t, err)
 	_, err = ask(t, s.report.url("postgres"), "select 'in'")
 	require.ErrorContains(t, err, "no pg_hba.conf entry")
+
+	running, err := readPidFile(s.place)
+	require.NoError(t, err)
+	require.NoError(t, syscall.Kill(running.pid, syscall.SIGKILL))
+	require.Eventually(t, func() bool {
+		again, err := readPidFile(s.place)
+		return err == nil && again.pid != running.pid && again.ready
+	}, 20*time.Second, 10*time.Millisecond)
+	_, err = ask(t, s.URL(), "select 'alive'")
+	require.NoError(t, err)
 }
 
 // One cluster after the other's end, for making one takes a second or two.

@@ -51,6 +51,7 @@ func (s *Server) launch(ctx context.Context) error {
 
 // spawn starts the server and waits until it takes connections.
 func (s *Server) spawn(ctx context.Context) error {
+	_ = os.Rename(s.file("postgres.log"), s.file("postgres.log.1")) // what the one before it died of; at first there is none
 	log, err := os.Create(s.file("postgres.log"))
 	if err != nil {
 		return err
