@@ -32,11 +32,10 @@ const (
 
 // Options are what the runners of a process share. Pool and Store are required.
 type Options struct {
-	Pool     *pgxpool.Pool
-	Store    *eventstore.Client
-	Logger   *slog.Logger // slog.Default by default
-	Metrics  *Metrics     // may be nil
-	Unlocked bool         // see Ownership
+	Pool    *pgxpool.Pool
+	Store   *eventstore.Client
+	Logger  *slog.Logger // slog.Default by default
+	Metrics *Metrics     // may be nil
 }
 
 // A Runner is a projector: the running thing that keeps one projection's tables
@@ -173,7 +172,7 @@ func (r *Runner) waived(ctx context.Context) (func(uuid.UUID) bool, error) {
 
 // turn owns the projection and applies events until something ends that.
 func (r *Runner) turn(ctx context.Context) error {
-	writer, err := Claim(ctx, r.options.Pool, r.projection, Ownership{Owner: r.owner, Unlocked: r.options.Unlocked})
+	writer, err := Claim(ctx, r.options.Pool, r.projection, Ownership{Owner: r.owner})
 	if err != nil {
 		return err
 	}

@@ -1,11 +1,5 @@
 package projections
 
-import (
-	"context"
-	"errors"
-	"sync"
-)
-
 // A State is where a runner stands.
 type State string
 
@@ -18,9 +12,6 @@ const (
 	Halted   State = "halted"   // see Status.Failure
 	Stopped  State = "stopped"
 )
-
-// ErrHalted says that a projection will not come further before somebody acts.
-var ErrHalted = errors.New("the projection is halted")
 
 // Status is what a runner says of itself.
 type Status struct {
@@ -35,60 +26,4 @@ type Status struct {
 func (r *Runner) Status() Status {
 	now, _ := r.status.read()
 	return now
-}
-
-// Changed is closed at the next commit or change of state.
-func (r *Runner) Changed() <-chan struct{} {
-	_, changed := r.status.read()
-	return changed
-}
-
-// WaitFor returns when everything up to position is committed. A halted
-// projection is ErrHalted at once.
-func (r *Runner) WaitFor(ctx context.Context, position Position) error {
-	for {
-		now, changed := r.status.read()
-		switch {
-		case !now.Position.Less(position):
-			return nil
-		case now.State == Halted:
-			return ErrHalted
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// A board shows a status to all who look, and tells those who wait of a change.
-type board struct {
-	mu      sync.Mutex
-	now     Status
-	changed chan struct{} // closed and replaced by each change
-	metrics *Metrics
-}
-
-func (b *board) open(first Status, metrics *Metrics) {
-	b.now, b.changed, b.metrics = first, make(chan struct{}), metrics
-	metrics.show(first)
-}
-
-func (b *board) read() (Status, <-chan struct{}) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.now, b.changed
-}
-
-func (b *board) change(edit func(*Status)) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	was := b.now.State
-	edit(&b.now)
-	close(b.changed)
-	b.changed = make(chan struct{})
-	if b.now.State != was {
-		b.metrics.show(b.now)
-	}
 }
