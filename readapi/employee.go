@@ -168,7 +168,7 @@ type EmployeeRecord struct {
 	AsOf
 	ID        uuid.UUID                   `json:"id"`
 	Revision  *int64                      `json:"revision,omitempty" doc:"Of the stream; only of what is believed now."`
-	SubjectID uuid.UUID                   `json:"subject_id"`
+	SubjectID *uuid.UUID                  `json:"subject_id,omitempty"`
 	Facts     map[string]*json.RawMessage `json:"facts" doc:"By attribute: employment, position, manager, compensation, fte, legal_name and so on."`
 }
 

@@ -159,6 +159,31 @@ func TestGivenARescindedHireWhenItIsAskedForThenNothingIsBelievedButItsHistorySt
 	require.Equal(t, [][]string{{"1"}}, v.rows(`select count(*) from api.employee`))
 }
 
+func TestGivenAnyPositionWhenFactsAreReadAsKnownThereThenTheyAreTheFoldOfWhatWasRecordedUpToIt(t *testing.T) {
+	t.Parallel()
+	v := project(t, employeetest.BusyYear(t), 6)
+	said := map[uuid.UUID][]employee.Assertion{}
+	for _, e := range v.Events {
+		if event, ok := e.Decoded.(employee.Event); ok {
+			who := uuid.MustParse(strings.TrimPrefix(e.Stream, "employee-"))
+			said[who] = append(said[who], employee.Assertion{Recording: domain.Recording{ID: e.ID, Revision: e.Revision}, Event: event})
+		}
+		var want [][]string
+		for who, assertions := range said {
+			for _, f := range employee.Timeline(assertions) {
+				until := f.To.String()
+				if f.To.IsZero() {
+					until = ""
+				}
+				want = append(want, []string{who.String(), string(f.Attribute), f.From.String(), until, f.EventID.String()})
+			}
+		}
+		got := v.rows(`select employee_id, attribute, lower(valid), coalesce(upper(valid)::text, ''), event_id
+			from api.employee_fact where recorded @> $1::bigint`, e.Pos())
+		require.ElementsMatch(t, want, got, "after %s", e.Type)
+	}
+}
+
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	c := employeetest.BusyYear(t)

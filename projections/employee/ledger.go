@@ -125,9 +125,8 @@ func (p *page[E]) turn() error {
 		}
 	}
 	for _, e := range p.said {
-		said := append(p.before[e.entity], recorded(e.recorded.ID, e.recorded.Revision, e.event))
-		p.before[e.entity] = said
-		believed, err := p.fold(said)
+		p.before[e.entity] = append(p.before[e.entity], recorded(e.recorded.ID, e.recorded.Revision, e.event))
+		believed, err := p.fold(p.before[e.entity])
 		if err != nil {
 			return err
 		}
