@@ -43,7 +43,7 @@ func Prepare(ctx context.Context, pool *pgxpool.Pool, logID uuid.UUID, all ...Pr
 	}
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "select pg_advisory_xact_lock($1)", int64(prepareLock)); err != nil {
-			return fmt.Errorf("wait for another process that prepares the database: %w", err)
+			return fmt.Errorf("wait for another process that prepares the database: %w", safe(err))
 		}
 		if _, err := tx.Exec(ctx, daybookSQL); err != nil {
 			return fmt.Errorf("make the schemas of Daybook: %w", safe(err))
@@ -64,10 +64,12 @@ func Prepare(ctx context.Context, pool *pgxpool.Pool, logID uuid.UUID, all ...Pr
 func check(ctx context.Context, conn *pgx.Conn) error {
 	var version int
 	var database, role, encoding string
-	var rights, replica bool
+	var rights, locks, replica bool
 	err := conn.QueryRow(ctx, `select current_setting('server_version_num')::int / 10000, current_database(), current_user,
-		pg_encoding_to_char(d.encoding), has_database_privilege(d.oid, 'create'), pg_is_in_recovery()
-		from pg_database d where d.datname = current_database()`).Scan(&version, &database, &role, &encoding, &rights, &replica)
+		pg_encoding_to_char(d.encoding), has_database_privilege(d.oid, 'create'),
+		has_function_privilege('pg_try_advisory_lock(bigint)', 'execute') and has_function_privilege('pg_advisory_xact_lock(bigint)', 'execute'),
+		pg_is_in_recovery()
+		from pg_database d where d.datname = current_database()`).Scan(&version, &database, &role, &encoding, &rights, &locks, &replica)
 	switch {
 	case err != nil:
 		return fmt.Errorf("look at the database: %w", err)
@@ -80,6 +82,9 @@ func check(ctx context.Context, conn *pgx.Conn) error {
 	case !rights:
 		return fmt.Errorf("role %s may not create schemas in database %s: grant create on database %s to %s",
 			role, database, pgx.Identifier{database}.Sanitize(), pgx.Identifier{role}.Sanitize())
+	case !locks:
+		return fmt.Errorf("role %s may not take advisory locks: grant execute on function pg_try_advisory_lock(bigint), pg_advisory_xact_lock(bigint) to %s",
+			role, pgx.Identifier{role}.Sanitize())
 	}
 	return nil
 }

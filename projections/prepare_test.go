@@ -1,6 +1,7 @@
 package projections_test
 
 import (
+	"context"
 	"sync"
 	"testing"
 
@@ -100,6 +101,36 @@ func TestADatabaseWithoutRightsIsRefusedWithTheGrantThatIsMissing(t *testing.T) 
 	err := projections.Prepare(t.Context(), report, projtest.LogID)
 	require.ErrorContains(t, err, "role daybook_report may not create schemas")
 	require.ErrorContains(t, err, "grant create on database")
+}
+
+// plain is a pool whose role is no superuser and may only create schemas.
+func plain(t *testing.T, pool *pgxpool.Pool) *pgxpool.Pool {
+	t.Helper()
+	config := pool.Config()
+	role := "plain_" + config.ConnConfig.Database
+	run(t, pool, "create role "+role+"; grant create on database "+config.ConnConfig.Database+" to "+role+
+		"; grant execute on function pg_try_advisory_lock(bigint), pg_advisory_xact_lock(bigint) to "+role)
+	t.Cleanup(func() {
+		_, err := pool.Exec(context.Background(), "drop owned by "+role+" cascade; drop role "+role)
+		require.NoError(t, err)
+	})
+	config.ConnConfig.RuntimeParams["role"] = role
+	limited, err := pgxpool.NewWithConfig(t.Context(), config)
+	require.NoError(t, err)
+	t.Cleanup(limited.Close)
+	return limited
+}
+
+func TestTheRightToCreateSchemasIsAllThatIsNeeded(t *testing.T) {
+	t.Parallel()
+	pool, report := postgrestest.Pair(t)
+	limited, events := plain(t, pool), history(t)
+	require.NoError(t, projections.Prepare(t.Context(), limited, projtest.LogID, counting{name: "counting"}))
+	writer, err := projections.Claim(t.Context(), limited, counting{name: "counting"}, projections.Ownership{Owner: "test"})
+	require.NoError(t, err)
+	defer writer.Close()
+	require.NoError(t, writer.Apply(t.Context(), events, events[11].Position))
+	require.Equal(t, 8, number(t, report, "select sum(n) from counting"))
 }
 
 func TestAProjectionHasOneOwner(t *testing.T) {
