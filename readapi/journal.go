@@ -2,8 +2,8 @@ package readapi
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"time"
 
@@ -159,11 +159,15 @@ type TrialBalanceParams struct {
 	Book string `query:"book" required:"true" maxLength:"32"`
 }
 
+// ever is a position at which all is known. A report on a book that was opened
+// later than known is empty; one on a book that never was is refused.
+const ever = math.MaxInt64
+
 // A TrialBalance is what moved in a book up to a day.
 type TrialBalance struct {
 	AsOf
 	Book     string          `json:"book"`
-	Currency string          `json:"currency,omitempty" doc:"The book's functional currency; absent before the book was known."`
+	Currency string          `json:"currency" doc:"The book's functional currency."`
 	Items    []TrialMovement `json:"items"`
 	Totals   TrialTotals     `json:"totals"`
 }
@@ -184,17 +188,11 @@ type TrialTotals struct {
 
 func (s *server) trialBalance(ctx context.Context, in *TrialBalanceParams) (*answer[TrialBalance], error) {
 	return asOf(ctx, s, journalLine, in.AsOfParams, func(ctx context.Context, tx pgx.Tx, at AsOf) (TrialBalance, error) {
-		report := TrialBalance{AsOf: at, Book: in.Book, Totals: TrialTotals{"0", "0"}}
-		book, err := bookAt(ctx, tx, at.Known, in.Book)
-		var unknown *domain.Error
-		switch {
-		case errors.As(err, &unknown) && !at.Current:
-			report.Items = []TrialMovement{} // before the book: nothing had moved
-			return report, nil
-		case err != nil:
+		book, err := bookAt(ctx, tx, ever, in.Book)
+		report := TrialBalance{AsOf: at, Book: in.Book, Currency: book.FunctionalCurrency}
+		if err != nil {
 			return report, err
 		}
-		report.Currency = book.FunctionalCurrency
 		rows, err := tx.Query(ctx, `select account, name, debit::text, credit::text from api.trial_balance($1, $2::date, $3) order by account`,
 			in.Book, at.ValidAt.String(), at.Known)
 		if err != nil {

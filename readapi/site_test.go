@@ -23,6 +23,7 @@ import (
 	"daybook.example/eventstore/node"
 	model "daybook.example/projections/employee"
 	"daybook.example/projections/employee/employeetest"
+	"daybook.example/projections/journal"
 	"daybook.example/projections/postgres/postgrestest"
 	"daybook.example/readapi"
 )
@@ -44,6 +45,7 @@ func open(t testing.TB, c *employeetest.Company, self uuid.UUID, now time.Time) 
 	c.Append(store)
 	pool := postgrestest.New(t)
 	c.Project(pool, model.New(c.Keys), 512)
+	c.Project(pool, journal.New(), 512)
 	tokens := edge.NewTokens()
 	for i, role := range access.Roles {
 		require.NoError(t, tokens.Apply(issued(t, uint64(i), role, self)))
