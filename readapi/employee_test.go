@@ -166,6 +166,7 @@ func TestGivenEachRoleWhenAnEmployeeIsReadThenItSeesWhatTheTableSays(t *testing.
 		own, other := s.get(role, "/v1/employees/"+hugo.String()), s.get(role, "/v1/employees/"+sally.String())
 		require.Equal(t, want.own, own.status == http.StatusOK, "%s, own: %s", role, own.raw)
 		require.Equal(t, want.other, other.status == http.StatusOK, "%s, other: %s", role, other.raw)
+		require.Equal(t, want.ownPay, own.at("facts", "compensation", "amount", "amount") != nil, "%s, own pay", role)
 		if !want.other {
 			require.Equal(t, http.StatusForbidden, other.status)
 			require.Equal(t, http.StatusForbidden, s.get(role, "/v1/employees/"+uuid.NewString()).status, "unknown and forbidden look alike")
