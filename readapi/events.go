@@ -4,19 +4,25 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"daybook.example/commands/edge"
+	"daybook.example/domain"
 	"daybook.example/domain/catalog"
 	"daybook.example/eventstore"
 )
 
+const eventStream = "text/event-stream"
+
 const (
+	writeWithin    = 30 * time.Second // a caller that takes nothing for so long has gone
 	heartbeatEvery = 15 * time.Second
 	feedPage       = 512  // events read at once
 	feedScanMax    = 8192 // events looked at for one page
@@ -28,7 +34,7 @@ func (s *server) eventRoutes() {
 		Summary: "Read or follow the events in the order of the log",
 		Description: "From a position, which is not included: pages as JSON, or with Accept: text/event-stream all there are and all to come, " +
 			"in order, at least once. Last-Event-ID goes on behind what was seen. Personal values are masked by role.",
-		Answers: []string{"application/json", "text/event-stream"},
+		Answers: []string{"application/json", eventStream},
 	}, s.events)
 }
 
@@ -38,7 +44,7 @@ type EventParams struct {
 	Category    string `query:"category" maxLength:"64" doc:"Only streams of this category, such as employee."`
 	Type        string `query:"type" maxLength:"128" doc:"Only events of this type, such as employee-hired."`
 	Limit       int    `query:"limit" minimum:"1" maximum:"500" default:"100" doc:"Events a page."`
-	KnownAt     string `query:"known_at" maxLength:"64" doc:"End with this position."`
+	KnownAt     string `query:"known_at" maxLength:"64" doc:"End with what was known then: a position, or a time as RFC 3339."`
 	After       string `query:"after" maxLength:"64" doc:"Wait until this position is in the log."`
 	LastEventID string `header:"Last-Event-ID" maxLength:"64" doc:"Takes the place of from when a stream is resumed."`
 }
@@ -57,32 +63,19 @@ type FeedEvent struct {
 
 // A feed is one caller's way through the log.
 type feed struct {
-	server           *server
-	principal        edge.Principal
-	category, kind   string
-	position, ending eventstore.Position // ending: zero = none
+	server         *server
+	principal      edge.Principal
+	category, kind string
+	position       eventstore.Position  // seen up to here
+	end            *eventstore.Position // show nothing behind it; nil = none
 }
 
 func (s *server) events(ctx context.Context, in *EventParams) (*edge.Streamed, error) {
-	principal, _ := edge.PrincipalFrom(ctx)
-	f := &feed{server: s, principal: principal, category: in.Category, kind: in.Type}
-	for _, given := range []struct {
-		name, text string
-		into       *eventstore.Position
-	}{{"from", in.From, &f.position}, {"known_at", in.KnownAt, &f.ending}, {"last-event-id", in.LastEventID, &f.position}} {
-		if given.text == "" {
-			continue
-		}
-		position, err := eventstore.ParsePosition(given.text)
-		if err != nil {
-			return nil, badParameter(given.name, given.name+" is a position such as 4711/4711")
-		}
-		*given.into = position
-	}
-	if err := s.inLog(ctx, in.After); err != nil {
+	f, err := s.feed(ctx, in)
+	if err != nil {
 		return nil, err
 	}
-	if strings.Contains(edge.RequestFrom(ctx).Header.Get("Accept"), "text/event-stream") {
+	if strings.Contains(edge.RequestFrom(ctx).Header.Get("Accept"), eventStream) {
 		return edge.Streaming(f.stream), nil
 	}
 	page, err := f.page(ctx, in.Limit)
@@ -92,20 +85,60 @@ func (s *server) events(ctx context.Context, in *EventParams) (*edge.Streamed, e
 	return edge.Streaming(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Daybook-Position", page.Position.String())
-		_ = json.NewEncoder(w).Encode(page)
+		if content, err := domain.Marshal(page); err == nil {
+			_, _ = w.Write(content)
+		}
 	}), nil
 }
 
-// inLog waits until the log has reached a position.
-func (s *server) inLog(ctx context.Context, text string) error {
-	if text == "" {
-		return nil
+// feed begins where the parameters say, once the log has what they wait for.
+func (s *server) feed(ctx context.Context, in *EventParams) (*feed, error) {
+	principal, _ := edge.PrincipalFrom(ctx)
+	f := &feed{server: s, principal: principal, category: in.Category, kind: in.Type}
+	from, name := in.From, "query.from"
+	if in.LastEventID != "" {
+		from, name = in.LastEventID, "header.Last-Event-ID"
 	}
-	awaited, err := eventstore.ParsePosition(text)
+	if from != "" {
+		position, err := eventstore.ParsePosition(from)
+		if err != nil {
+			return nil, edge.NewProblem(http.StatusBadRequest, "parameter-invalid", "this is no position such as 4711/4711").At(name)
+		}
+		f.position = position
+	}
+	known, err := s.instant(ctx, KnownParams{KnownAt: in.KnownAt, After: in.After})
+	if err == nil {
+		err = s.inLog(ctx, known.awaited)
+	}
 	if err != nil {
-		return badParameter("after", "after is a position as Daybook-Position gave it")
+		return nil, err
 	}
-	for end := time.Now().Add(waitMax); ; {
+	f.end, err = s.endOf(ctx, known)
+	return f, err
+}
+
+// endOf is the last position that counts. A time is resolved by the audit log,
+// which has seen every event.
+func (s *server) endOf(ctx context.Context, known instant) (*eventstore.Position, error) {
+	switch {
+	case known.pinned:
+		return &known.position, nil
+	case known.moment.IsZero():
+		return nil, nil
+	}
+	resolved, err := asKnown(ctx, s, auditLog, KnownParams{KnownAt: known.text}, func(_ context.Context, _ pgx.Tx, at AsOf) (AsOf, error) {
+		return at, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	at := uint64(resolved.Body.Known)
+	return &eventstore.Position{Commit: at, Prepare: at}, nil
+}
+
+// inLog waits until the log has reached a position.
+func (s *server) inLog(ctx context.Context, awaited eventstore.Position) error {
+	for end := time.Now().Add(waitMax); !awaited.IsZero(); {
 		head, err := s.Store.Head(ctx)
 		if err != nil || !head.Less(awaited) {
 			return err
@@ -119,6 +152,7 @@ func (s *server) inLog(ctx context.Context, text string) error {
 		case <-time.After(pollEvery):
 		}
 	}
+	return nil
 }
 
 // EventPage is a page of the feed. Next is given as from for the next one; it
@@ -155,7 +189,7 @@ func (f *feed) page(ctx context.Context, limit int) (EventPage, error) {
 	return page, nil
 }
 
-func (f *feed) past(p eventstore.Position) bool { return !f.ending.IsZero() && f.ending.Less(p) }
+func (f *feed) past(p eventstore.Position) bool { return f.end != nil && f.end.Less(p) }
 
 // wants reports whether the filter lets an event through.
 func (f *feed) wants(event eventstore.Recorded) bool {
@@ -206,17 +240,19 @@ func (f *feed) sees(purpose string) bool { return edge.CanSee(f.principal, purpo
 // stream sends what there is and what comes, as server-sent events.
 func (f *feed) stream(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
-	control := http.NewResponseController(w)
 	header := w.Header()
-	header.Set("Content-Type", "text/event-stream")
+	header.Set("Content-Type", eventStream)
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Accel-Buffering", "no")
 	w.WriteHeader(http.StatusOK)
-	_ = control.Flush()
+	out := &sse{w, http.NewResponseController(w)}
+	if out.write("") != nil {
+		return
+	}
 	for ctx.Err() == nil {
 		subscription, err := f.server.Store.SubscribeAll(ctx, f.position)
 		if err == nil {
-			err = f.follow(ctx, w, control, subscription)
+			err = f.follow(ctx, out, subscription)
 			subscription.Close()
 		}
 		if err == nil || ctx.Err() != nil {
@@ -230,56 +266,84 @@ func (f *feed) stream(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// follow sends events until the caller goes (nil) or the subscription breaks.
-func (f *feed) follow(ctx context.Context, w http.ResponseWriter, control *http.ResponseController, subscription *eventstore.Subscription) error {
+// An sse writes server-sent events, each at once.
+type sse struct {
+	to      http.ResponseWriter
+	control *http.ResponseController
+}
+
+func (s *sse) write(text string) error {
+	_ = s.control.SetWriteDeadline(time.Now().Add(writeWithin))
+	if _, err := io.WriteString(s.to, text); err != nil {
+		return err
+	}
+	return s.control.Flush()
+}
+
+// follow sends events until the caller has gone or has all that was asked for
+// (nil), or until the subscription breaks.
+func (f *feed) follow(ctx context.Context, out *sse, subscription *eventstore.Subscription) error {
+	heartbeat := time.Now().Add(heartbeatEvery)
 	for {
-		message, err := receive(ctx, subscription)
-		switch {
-		case err != nil:
+		message, err := receive(ctx, subscription, heartbeat)
+		if err != nil {
 			return err
-		case message == nil:
-			// Nothing came for a while: the position moves on for a filtered caller, too.
-			if _, err := fmt.Fprintf(w, ": still here\nid: %s\n\n", f.position); err != nil || control.Flush() != nil {
-				return nil
-			}
-		case message.Event != nil:
-			if f.past(message.Event.Position) {
-				return nil
-			}
-			if sent, err := f.send(w, *message.Event); err != nil || sent && control.Flush() != nil {
-				return nil
+		}
+		text := ""
+		switch {
+		case message == nil: // nothing was sent for a while: a filtered caller's position moves on, too
+			text = fmt.Sprintf(": still here\nid: %s\n\n", f.position)
+		case message.Event == nil:
+			continue
+		case f.past(message.Event.Position):
+			return nil
+		default:
+			if text, err = f.event(*message.Event); err != nil {
+				f.server.Logger.ErrorContext(ctx, "an event cannot be shown", "type", message.Event.Type, "position", message.Event.Position.String(), "error", err)
+				return nil // it is neither skipped nor shown in part
 			}
 		}
+		if text == "" {
+			continue
+		}
+		if out.write(text) != nil {
+			return nil
+		}
+		heartbeat = time.Now().Add(heartbeatEvery)
 	}
 }
 
-// receive waits for the next message; nil after a while without one.
-func receive(ctx context.Context, subscription *eventstore.Subscription) (*eventstore.Message, error) {
-	waiting, cancel := context.WithTimeout(ctx, heartbeatEvery)
+// receive waits for the next message; nil if there is none until the heartbeat.
+func receive(ctx context.Context, subscription *eventstore.Subscription, heartbeat time.Time) (*eventstore.Message, error) {
+	waiting, cancel := context.WithDeadline(ctx, heartbeat)
 	defer cancel()
 	message, err := subscription.Recv(waiting)
-	if err != nil && waiting.Err() != nil && ctx.Err() == nil {
+	switch {
+	case err == nil:
+		return &message, nil
+	case waiting.Err() != nil && ctx.Err() == nil:
 		return nil, nil
 	}
-	return &message, err
+	return nil, err
 }
 
-// send writes one event. Any error but of the caller's connection is logged: the
-// event is neither skipped nor shown in part, the stream ends before it.
-func (f *feed) send(w http.ResponseWriter, event eventstore.Recorded) (sent bool, err error) {
+// event is one event as text, none if the filter leaves it out.
+func (f *feed) event(event eventstore.Recorded) (string, error) {
 	shown, ok, err := f.show(event)
 	if err != nil {
-		f.server.Logger.Error("an event cannot be shown", "type", event.Type, "position", event.Position.String(), "error", err)
-		return false, err
+		return "", err
 	}
 	f.position = event.Position
 	if !ok {
-		return false, nil
+		return "", nil
 	}
-	content, err := json.Marshal(shown)
+	content, err := domain.Marshal(shown)
 	if err != nil {
-		return false, err
+		return "", err
 	}
-	_, err = fmt.Fprintf(w, "id: %s\nevent: %s\ndata: %s\n\n", event.Position, event.Type, content)
-	return true, err
+	name := ""
+	if catalog.Lists(event.Type) { // another one may hold anything, even a line's end
+		name = "event: " + event.Type + "\n"
+	}
+	return fmt.Sprintf("id: %s\n%sdata: %s\n\n", event.Position, name, content), nil
 }

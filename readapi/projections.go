@@ -1,10 +1,16 @@
 package readapi
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
+	"sync"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"daybook.example/commands/edge"
 	"daybook.example/eventstore"
@@ -62,4 +68,50 @@ func (s *server) projections(ctx context.Context, _ *struct{}) (*projectorsAnswe
 		list.Items = append(list.Items, p)
 	}
 	return &projectorsAnswer{list}, rows.Err()
+}
+
+// A start is the head of the log when it was first asked for: after a crash of
+// the database a read model may be behind what it showed before, and nobody is
+// to see that.
+type start struct {
+	mu    sync.Mutex
+	known bool
+	head  eventstore.Position
+}
+
+func (s *start) at(ctx context.Context, store eventstore.Reader) (eventstore.Position, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.known {
+		return s.head, nil
+	}
+	head, err := store.Head(ctx)
+	if err == nil {
+		s.head, s.known = head, true
+	}
+	return head, err
+}
+
+// caughtUp returns why the read models cannot answer yet.
+func (s *server) caughtUp(ctx context.Context) error {
+	head, err := s.start.at(ctx, s.Store)
+	if err != nil {
+		return errors.New("the event store does not answer yet")
+	}
+	rows, err := s.Pool.Query(ctx, `select distinct on (name) name, state, commit_pos, prepare_pos
+		from daybook.projection_checkpoint order by name, version desc`)
+	if err != nil {
+		return errors.New("the database does not answer yet")
+	}
+	var name, state string
+	var at eventstore.Position
+	behind := error(errors.New("none is there yet; a process with role projections makes them"))
+	_, err = pgx.ForEachRow(rows, []any{&name, &state, &at.Commit, &at.Prepare}, func() error {
+		behind = nil
+		if at.Less(head) {
+			return fmt.Errorf("%s is %s at %s and has not reached %s, where the log was at the start", name, state, at, head)
+		}
+		return nil
+	})
+	return cmp.Or(err, behind)
 }

@@ -29,7 +29,8 @@ type Options struct {
 
 type server struct {
 	Options
-	api *edge.API
+	api   *edge.API
+	start start
 }
 
 // Register adds all read routes to the API.
@@ -46,4 +47,5 @@ func Register(api *edge.API, o Options) {
 	s.auditRoutes()
 	s.eventRoutes()
 	s.projectionRoutes()
+	api.ReadyWhen("read models", s.caughtUp)
 }
