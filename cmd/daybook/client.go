@@ -40,6 +40,12 @@ func (p problem) Error() string {
 	return text
 }
 
+// isUnauthorized reports whether an answer refused the token.
+func isUnauthorized(err error) bool {
+	var p problem
+	return errors.As(err, &p) && p.Status == http.StatusUnauthorized
+}
+
 // get fetches path with a query and decodes the answer into answer.
 func (c *client) get(ctx context.Context, path string, query url.Values, answer any) error {
 	if len(query) > 0 {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"daybook.example/cmd/daybook/company"
 	"daybook.example/commands"
@@ -21,7 +22,7 @@ import (
 	"daybook.example/domain/operation"
 	"daybook.example/domain/organisation"
 	"daybook.example/domain/orgunit"
-	"daybook.example/eventstore"
+	"daybook.example/projections/postgres"
 )
 
 const demoSeed = 1
@@ -40,34 +41,60 @@ the same demo goes on at the next start.`,
 }
 
 func (m *Main) runDemo(ctx context.Context) (err error) {
-	d, temporary, err := ensureDir(m.flags.dir, true)
+	d, err := m.demoDir()
 	if err != nil {
 		return err
+	}
+	if m.flags.dir == "" {
+		defer func() { err = errors.Join(err, postgres.Remove(string(d)), os.RemoveAll(string(d))) }()
 	}
 	h, err := m.open(ctx, d, allRoles)
 	if err != nil {
 		return err
 	}
-	if err = h.demoOnly(ctx); err == nil {
-		fmt.Fprintf(m.Stdout, "making a company of %d people over %d months ...\n", company.People, company.Months)
-		err = h.generate(ctx)
+	return errors.Join(h.showDemo(ctx, m.Stdout), h.close())
+}
+
+// demoDir is the folder given by hand, or a temporary one.
+func (m *Main) demoDir() (dir, error) {
+	if m.flags.dir != "" {
+		return openDir(m.flags.dir)
 	}
-	if err == nil {
-		err = h.start(ctx)
+	folder, err := os.MkdirTemp("", "daybook-demo-")
+	return dir(folder), err
+}
+
+func (h *house) showDemo(ctx context.Context, out io.Writer) error {
+	if err := h.demoOnly(ctx); err != nil {
+		return err
 	}
-	if err == nil {
-		err = h.caughtUp(ctx)
+	if err := h.nameLog(ctx); err != nil {
+		return err
 	}
-	if err == nil {
-		h.announce(m.Stdout)
-		h.tryNext(m.Stdout)
-		err = h.wait(ctx)
+	if err := h.generateBeside(ctx, out); err != nil {
+		return err
 	}
-	err = errors.Join(err, h.close())
-	if temporary {
-		err = errors.Join(err, h.remove(), os.RemoveAll(string(d)))
+	if err := h.openDoors(ctx); err != nil {
+		return err
 	}
-	return err
+	if err := h.caughtUp(ctx); err != nil {
+		return err
+	}
+	h.announce(out)
+	h.tryNext(out)
+	return h.wait(ctx)
+}
+
+// generateBeside makes the company while the database starts.
+func (h *house) generateBeside(ctx context.Context, out io.Writer) error {
+	fmt.Fprintf(out, "making a company of %d people over %d months ...\n", company.People, company.Months)
+	both, working := errgroup.WithContext(ctx)
+	both.Go(func() error { return h.generate(working) })
+	both.Go(func() error { return h.prepare(working) })
+	if err := both.Wait(); ctx.Err() == nil {
+		return err
+	}
+	return ctx.Err() // whatever was cut off
 }
 
 // demoOnly says in the log's first event that it is a demo, and refuses any
@@ -80,14 +107,12 @@ func (h *house) demoOnly(ctx context.Context) error {
 	if _, is := state.Demo(); is {
 		return nil
 	}
-	events, err := h.store.ReadAll(ctx, eventstore.Position{}, eventstore.Forwards, 64)
+	empty, err := h.empty(ctx)
 	if err != nil {
 		return err
 	}
-	for _, event := range events {
-		if !event.System() {
-			return hint(fmt.Errorf("%s holds a log that is no demo", h.dir), "name another folder with --dir, or none for a temporary one")
-		}
+	if !empty {
+		return hint(fmt.Errorf("%s holds a log that is no demo", h.dir), "name another folder with --dir, or none for a temporary one")
 	}
 	from, to := company.Span()
 	h.clock.set(from.Time())

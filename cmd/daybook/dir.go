@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,10 +23,36 @@ func (d dir) path(name ...string) string {
 }
 func (d dir) log() string           { return d.path("log") }
 func (d dir) keys() string          { return d.path("keys") }
-func (d dir) socket() string        { return d.path("node.sock") }
 func (d dir) adminToken() string    { return d.path("admin.token") }
 func (d dir) tokensFile() string    { return d.path("tokens.json") }
 func (d dir) addressesFile() string { return d.path("addresses.json") }
+
+const socketPathMax = 107 // bytes that the address of a unix socket can hold
+
+// socket is where the node listens for the processes on the folder: within it,
+// or, where that path is too long for a socket, in the user's cache.
+func (d dir) socket() (string, error) {
+	if path := d.path("node.sock"); len(path) <= socketPathMax {
+		return path, nil
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", hint(fmt.Errorf("%s is too long a path for a socket", d), "choose a shorter --dir")
+	}
+	sum := sha256.Sum256([]byte(d))
+	folder := filepath.Join(cache, "daybook")
+	path := filepath.Join(folder, hex.EncodeToString(sum[:6])+".sock")
+	if len(path) > socketPathMax {
+		return "", hint(fmt.Errorf("%s is too long a path for a socket, and so is your cache folder", d), "choose a shorter --dir")
+	}
+	return path, os.MkdirAll(folder, 0o700)
+}
+
+// begun reports whether the folder holds a log or the keys of one elsewhere.
+func (d dir) begun() bool {
+	_, err := os.Stat(d.keys())
+	return err == nil
+}
 
 // defaultDir is $XDG_DATA_HOME/daybook.
 func defaultDir() (dir, error) {
@@ -39,30 +67,36 @@ func defaultDir() (dir, error) {
 	return dir(filepath.Join(base, "daybook")), nil
 }
 
+// findDir is the folder that --dir names, or the default one.
+func findDir(path string) (dir, error) {
+	if path == "" {
+		return defaultDir()
+	}
+	absolute, err := filepath.Abs(path)
+	return dir(absolute), err
+}
+
 // openDir makes the folder, or refuses one that others can read: it holds keys.
 func openDir(path string) (dir, error) {
-	d := dir(path)
-	if path == "" {
-		var err error
-		if d, err = defaultDir(); err != nil {
-			return "", err
-		}
-	}
-	absolute, err := filepath.Abs(string(d))
+	d, err := findDir(path)
 	if err != nil {
 		return "", err
 	}
-	if err := os.MkdirAll(absolute, 0o700); err != nil {
+	if err := os.MkdirAll(string(d), 0o700); err != nil {
 		return "", hint(err, "name a folder that you may write to with --dir")
 	}
-	info, err := os.Stat(absolute)
+	return d, d.check()
+}
+
+func (d dir) check() error {
+	info, err := os.Stat(string(d))
 	if err != nil {
-		return "", err
+		return err
 	}
 	if info.Mode().Perm()&0o077 != 0 {
-		return "", hint(fmt.Errorf("%s can be read by others (mode %04o)", absolute, info.Mode().Perm()), "it holds keys: run chmod 700 "+absolute)
+		return hint(fmt.Errorf("%s can be read by others (mode %04o)", d, info.Mode().Perm()), "it holds keys: run chmod 700 "+string(d))
 	}
-	return dir(absolute), nil
+	return nil
 }
 
 // lock takes DIR/LOCK for the process that carries the node. The file names its
@@ -110,15 +144,20 @@ type addresses struct {
 	Database   string `json:"database,omitempty"`
 }
 
-// running finds the live server of the folder, if there is one: a file left by
-// a crash is known by LOCK being free.
-func (d dir) running() (addresses, bool) {
-	var a addresses
+// known is what the running processes of the folder left; a file left by a crash
+// is known by LOCK being free.
+func (d dir) known() (a addresses, ok bool) {
 	content, err := os.ReadFile(d.addressesFile())
 	if err != nil || !d.locked() || json.Unmarshal(content, &a) != nil {
-		return a, false
+		return addresses{}, false
 	}
-	return a, a.HTTP != ""
+	return a, true
+}
+
+// running finds the live API of the folder, if there is one.
+func (d dir) running() (addresses, bool) {
+	a, ok := d.known()
+	return a, ok && a.HTTP != ""
 }
 
 func (d dir) writeAddresses(a addresses) error { return d.writeJSON(d.addressesFile(), a) }

@@ -7,7 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
+	"slices"
+	"syscall"
 	"time"
 
 	"github.com/google/uuid"
@@ -45,32 +46,38 @@ type engine struct {
 	operations *commands.Handler[operation.Command, operation.State, operation.Event]
 	logID      uuid.UUID
 
-	closers []func(context.Context) error
+	stopping context.Context // ends when everything is to stop at once
+	closers  []func(context.Context) error
 }
 
 func (e *engine) onClose(f func(context.Context) error) { e.closers = append(e.closers, f) }
 
-// Close stops everything, in the order opposite to that of starting.
-func (e *engine) Close(ctx context.Context) error {
+// close stops everything, in the order opposite to that of starting, within
+// stopMax. Each part may take half of the time that is left, so that requests
+// which do not end leave enough for the parts below them.
+func (e *engine) close() error {
+	deadline := time.Now().Add(stopMax - time.Second)
 	var errs []error
-	for i := len(e.closers) - 1; i >= 0; i-- {
-		errs = append(errs, e.closers[i](ctx))
+	for _, closer := range slices.Backward(e.closers) {
+		ctx, cancel := context.WithTimeout(e.stopping, time.Until(deadline)/2)
+		errs = append(errs, closer(ctx))
+		cancel()
 	}
 	e.closers = nil
 	return errors.Join(errs...)
 }
 
 // openEngine opens the event store of the folder: the embedded node, or the one
-// that --eventstore names.
-func openEngine(ctx context.Context, d dir, f flags, logger *slog.Logger, withNode bool) (*engine, error) {
-	e := &engine{dir: d, flags: f, logger: logger, registry: prometheus.NewRegistry(), clock: &clock{}}
-	steps := []func(context.Context) error{e.connect, e.openKeys}
-	if withNode {
-		steps = append([]func(context.Context) error{e.lock, e.openNode}, steps...)
+// that --eventstore names, and gives a new log its name.
+func (m *Main) openEngine(ctx context.Context, d dir, withNode bool) (*engine, error) {
+	e := &engine{dir: d, flags: m.flags, logger: m.logger(), registry: prometheus.NewRegistry(), clock: &clock{}, stopping: m.stopping}
+	steps := []func(context.Context) error{e.lock, e.openNode, e.connect, e.openKeys}
+	if !withNode {
+		steps = []func(context.Context) error{e.othersNode, e.connect, e.openKeys}
 	}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
-			return nil, errors.Join(err, e.Close(ctx))
+			return nil, errors.Join(err, e.close())
 		}
 	}
 	e.wire()
@@ -86,9 +93,21 @@ func (e *engine) lock(context.Context) error {
 	return nil
 }
 
+// othersNode makes sure that somebody carries the event store.
+func (e *engine) othersNode(context.Context) error {
+	if e.flags.eventstore != "" || e.dir.locked() {
+		return nil
+	}
+	return hint(fmt.Errorf("no process carries the event store of %s", e.dir), "start one with role node on this folder first, or name an event store with --eventstore")
+}
+
 func (e *engine) openNode(context.Context) error {
 	if e.flags.eventstore != "" {
 		return nil
+	}
+	socket, err := e.dir.socket()
+	if err != nil {
+		return err
 	}
 	l, err := log.Open(log.Options{Dir: e.dir.log(), Logger: e.logger, Progress: func(done, total int64) {
 		e.logger.Info("the log's index is rebuilt", "bytes", done, "of", total)
@@ -97,7 +116,10 @@ func (e *engine) openNode(context.Context) error {
 		return fmt.Errorf("open the log: %w", err)
 	}
 	e.onClose(func(context.Context) error { return l.Close() })
-	e.node, err = node.Start(node.Options{Log: l, Socket: e.dir.socket(), Listen: e.flags.nodeListen, AllowWrites: e.flags.nodeAllowWrites, Logger: e.logger})
+	e.node, err = node.Start(node.Options{Log: l, Socket: socket, Listen: e.flags.nodeListen, AllowWrites: e.flags.nodeAllowWrites, Logger: e.logger})
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return hint(fmt.Errorf("listen on %s: the address is taken", e.flags.nodeListen), "choose another one with --node-listen (port 0 picks a free one)")
+	}
 	if err != nil {
 		return fmt.Errorf("start the event store's node: %w", err)
 	}
@@ -106,38 +128,53 @@ func (e *engine) openNode(context.Context) error {
 }
 
 func (e *engine) connect(context.Context) error {
-	store, err := eventstore.Connect(eventstore.Options{URL: e.flags.eventstore, Socket: e.dir.socket(), Logger: e.logger})
+	socket, err := e.dir.socket()
 	if err != nil {
 		return err
 	}
-	e.store = store
-	e.onClose(store.Close)
+	e.store, err = eventstore.Connect(eventstore.Options{URL: e.flags.eventstore, Socket: socket, Logger: e.logger})
+	if err != nil {
+		return err
+	}
+	e.onClose(e.store.Close)
 	return nil
 }
 
+const reachMax = 15 * time.Second // for the first answer of an event store elsewhere
+
 // openKeys opens the keys, and makes them for an empty log only: a log without
 // its keys would be a company of erased people.
-func (e *engine) openKeys(ctx context.Context) error {
-	keys, err := seal.Open(e.dir.keys())
-	if errors.Is(err, fs.ErrNotExist) {
-		first, err := e.store.ReadAll(ctx, eventstore.Position{}, eventstore.Forwards, 64)
-		if err != nil {
-			return fmt.Errorf("read the log: %w", err)
-		}
-		for _, event := range first {
-			if !event.System() {
-				return hint(fmt.Errorf("%s has no keys, but the log has events", e.dir.keys()), "restore the folder keys from its backup")
-			}
-		}
-		keys, err = seal.Create(e.dir.keys())
-		if err != nil {
-			return err
-		}
-	} else if err != nil {
+func (e *engine) openKeys(ctx context.Context) (err error) {
+	e.keys, err = seal.Open(e.dir.keys())
+	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	e.keys = keys
-	return nil
+	ctx, cancel := context.WithTimeout(ctx, reachMax)
+	defer cancel()
+	empty, err := e.empty(ctx)
+	if err != nil {
+		return err
+	}
+	if !empty {
+		return hint(fmt.Errorf("%s has no keys, but the log has events", e.dir.keys()), "restore the folder keys from its backup")
+	}
+	e.keys, err = seal.Create(e.dir.keys())
+	return err
+}
+
+// empty reports whether the log holds no event but the store's own.
+func (e *engine) empty(ctx context.Context) (bool, error) {
+	first, err := e.store.ReadAll(ctx, eventstore.Position{}, eventstore.Forwards, 64)
+	if err != nil {
+		return false, unreachable(fmt.Errorf("read the log: %w", err))
+	}
+	ours := func(event eventstore.Recorded) bool { return !event.System() }
+	return !slices.ContainsFunc(first, ours), nil
+}
+
+// unreachable adds the way out where the store did not answer.
+func unreachable(err error) error {
+	return hint(err, "is the event store there? check --eventstore (DAYBOOK_EVENTSTORE)")
 }
 
 func (e *engine) wire() {
@@ -153,6 +190,8 @@ func (e *engine) wire() {
 
 // nameLog gives the log its name at the first start, and learns it at every other.
 func (e *engine) nameLog(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, reachMax)
+	defer cancel()
 	id := uuid.New()
 	at := e.clock.now().UTC().Truncate(time.Microsecond)
 	command := domain.Derive(id.String(), "name")
@@ -164,17 +203,7 @@ func (e *engine) nameLog(ctx context.Context) error {
 		return err
 	}
 	if e.logID, err = e.store.NameLog(ctx, id, metadata); err != nil {
-		return hint(fmt.Errorf("name the log: %w", err), "is the event store reachable?")
+		return unreachable(fmt.Errorf("name the log: %w", err))
 	}
 	return nil
-}
-
-// ensureDir is openDir, or a temporary folder for a demo without one.
-func ensureDir(path string, temporary bool) (d dir, made bool, err error) {
-	if path != "" || !temporary {
-		d, err = openDir(path)
-		return d, false, err
-	}
-	folder, err := os.MkdirTemp("", "daybook-demo-")
-	return dir(folder), true, err
 }

@@ -23,12 +23,16 @@ func hint(err error, way string) error { return hinted{err, way} }
 
 // oneLine prints an error with its hint, on one line.
 func oneLine(err error) string {
-	text := err.Error()
+	return strings.Join(strings.Fields(err.Error()), " ") + wayOut(err)
+}
+
+// wayOut is the hint of an error, if it has one.
+func wayOut(err error) string {
 	var h hinted
-	if errors.As(err, &h) {
-		text += " — " + h.hint
+	if !errors.As(err, &h) {
+		return ""
 	}
-	return strings.Join(strings.Fields(text), " ")
+	return " — " + h.hint
 }
 
 func contains(list []string, value string) bool { return slices.Contains(list, value) }

@@ -2,30 +2,24 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"daybook.example/commands"
 	"daybook.example/commands/edge"
-	"daybook.example/domain"
-	"daybook.example/domain/access"
-	"daybook.example/domain/operation"
 	"daybook.example/eventstore/seal"
 	"daybook.example/projections"
+	"daybook.example/projections/audit"
 	"daybook.example/projections/employee"
+	"daybook.example/projections/journal"
 	"daybook.example/projections/postgres"
 	"daybook.example/readapi"
 )
-
-const tokenLife = 24 * time.Hour
 
 // A house is a running process: the engine with the roles on top of it.
 type house struct {
@@ -33,28 +27,31 @@ type house struct {
 	roles   roles
 	pool    *pgxpool.Pool
 	report  string // the database for dashboards
-	remove  func() error
 	tokens  *edge.Tokens
 	runners []*projections.Runner
+	commits *bell
 	server  *edge.Server
 	failed  chan error // what ended by itself
 }
 
-// open takes what the roles need, in the order of the way through the house.
+// open takes the event store; start brings up what stands on it.
 func (m *Main) open(ctx context.Context, d dir, r roles) (*house, error) {
-	e, err := openEngine(ctx, d, m.flags, m.logger(), r.node)
+	e, err := m.openEngine(ctx, d, r.node)
 	if err != nil {
 		return nil, err
 	}
-	h := &house{engine: e, roles: r, tokens: edge.NewTokens(), failed: make(chan error, 16), remove: func() error { return nil }}
-	return h, nil
+	return &house{
+		engine: e, roles: r, tokens: edge.NewTokens(), commits: newBell(),
+		failed: make(chan error, 1),
+	}, nil
 }
 
-// close stops everything within stopMax.
-func (h *house) close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), stopMax-time.Second)
-	defer cancel()
-	return h.Close(ctx)
+// fail ends the process for the first part that ends by itself.
+func (h *house) fail(err error) {
+	select {
+	case h.failed <- err:
+	default:
+	}
 }
 
 // wait returns when ctx ends or a part fails.
@@ -67,18 +64,39 @@ func (h *house) wait(ctx context.Context) error {
 	}
 }
 
-// start brings up the projectors and the API, and says where they are.
+// start takes what the roles need, and then opens the doors.
 func (h *house) start(ctx context.Context) error {
-	if err := h.nameLog(ctx); err != nil {
+	if err := h.prepare(ctx); err != nil {
 		return err
 	}
-	for _, step := range []func(context.Context) error{h.openDatabase, h.startProjections, h.startAPI, h.writeDown} {
+	return h.openDoors(ctx)
+}
+
+// prepare takes what can be refused: the database and the address.
+func (h *house) prepare(ctx context.Context) error {
+	if !h.roles.node && !h.roles.api && !h.roles.projections {
+		return nil
+	}
+	for _, step := range []func(context.Context) error{h.openDatabase, h.prepareTables, h.listen} {
 		if err := step(ctx); err != nil {
 			return err
 		}
 	}
-	h.sweepClaims()
 	return nil
+}
+
+// openDoors starts the projectors, answers requests and says where.
+func (h *house) openDoors(ctx context.Context) error {
+	if h.roles.projections {
+		h.run(ctx, readModels(h.keys))
+	}
+	if h.roles.api {
+		if err := h.serveAPI(ctx); err != nil {
+			return err
+		}
+		h.sweepClaims()
+	}
+	return h.writeDown()
 }
 
 // openDatabase starts the private Postgres, or connects to the one that
@@ -93,12 +111,11 @@ func (h *house) openDatabase(ctx context.Context) error {
 			return err
 		}
 		h.onClose(server.Stop)
-		h.remove = server.Remove
 		url, h.report = server.URL(), server.ReportURL()
 	default:
 		var err error
 		if url, err = postgres.Attach(string(h.dir)); err != nil {
-			return err
+			return hint(err, "start a process with role node on this folder first, or name a database with --database")
 		}
 	}
 	pool, err := openPool(ctx, url)
@@ -110,17 +127,24 @@ func (h *house) openDatabase(ctx context.Context) error {
 	return nil
 }
 
+const (
+	poolMax    = 24
+	connectMax = 10 * time.Second
+)
+
 func openPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
 	config, err := pgxpool.ParseConfig(url)
-	if err != nil {
+	if err != nil { // its text may show the password
 		return nil, hint(errors.New("--database is no valid connection string"), "give one of the form postgres://user@host/database")
 	}
-	config.MaxConns = 24
+	config.MaxConns = poolMax
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, err
 	}
-	if err := pool.Ping(ctx); err != nil {
+	first, cancel := context.WithTimeout(ctx, connectMax)
+	defer cancel()
+	if err := pool.Ping(first); err != nil {
 		pool.Close()
 		return nil, hint(fmt.Errorf("reach the database: %w", err), "check --database (DAYBOOK_DATABASE)")
 	}
@@ -129,60 +153,66 @@ func openPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
 
 // readModels are all projections of the house.
 func readModels(keys *seal.Keyring) []projections.Projection {
-	return []projections.Projection{employee.New(keys)}
+	return []projections.Projection{audit.New(), employee.New(keys), journal.New()}
 }
 
-func (h *house) startProjections(ctx context.Context) error {
-	models := readModels(h.keys)
+func (h *house) prepareTables(ctx context.Context) error {
 	if !h.roles.projections && !h.roles.node {
 		return nil
 	}
-	if err := projections.Prepare(ctx, h.pool, h.logID, models...); err != nil {
-		return err
-	}
-	if !h.roles.projections {
-		return nil
-	}
-	return h.run(ctx, models)
+	return projections.Prepare(ctx, h.pool, h.logID, readModels(h.keys)...)
 }
 
-func (h *house) startAPI(ctx context.Context) error {
+// listen takes the address; callers wait at the door until serveAPI.
+func (h *house) listen(context.Context) error {
 	if !h.roles.api {
 		return nil
 	}
-	follow, stop := context.WithCancel(context.WithoutCancel(ctx))
-	go h.tokens.Follow(follow, h.store.Reader, h.logger)
-	h.onClose(func(context.Context) error { stop(); return nil })
 	api := edge.NewAPI(edge.Options{Tokens: h.tokens, LogID: h.logID, Version: version, Logger: h.logger, Registry: h.registry})
 	commands.Register(api, h.handlers, h.tokens)
-	readapi.Register(api, readapi.Options{Pool: h.pool, Store: h.store.ReadOnly(), Keys: h.keys, Logger: h.logger, Changed: h.changed})
-	server, err := edge.Listen(api, edge.Listening{Address: h.flags.listen, Insecure: h.flags.insecureListen, Logger: h.logger})
+	readapi.Register(api, readapi.Options{Pool: h.pool, Store: h.store.ReadOnly(), Keys: h.keys, Logger: h.logger, Changed: h.commits.Next})
+	server, err := edge.Listen(api, edge.Listening{
+		Address: h.flags.listen, CertFile: h.flags.tlsCert, KeyFile: h.flags.tlsKey, Insecure: h.flags.insecureListen, Logger: h.logger,
+	})
 	if err != nil {
 		return err
 	}
 	h.server = server
-	go func() {
-		if err := server.Serve(); err != nil {
-			h.failed <- err
-		}
-	}()
 	h.onClose(server.Close)
-	ready, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	return h.tokens.Ready(ready)
+	return nil
 }
 
-// writeDown leaves DIR/addresses.json while the process is there.
-func (h *house) writeDown(context.Context) error {
+const tokensKnownMax = 10 * time.Second
+
+func (h *house) serveAPI(ctx context.Context) error {
+	follow, stop := context.WithCancel(context.WithoutCancel(ctx))
+	h.onClose(func(context.Context) error { stop(); return nil })
+	go h.tokens.Follow(follow, h.store.Reader, h.logger)
+	known, cancel := context.WithTimeout(ctx, tokensKnownMax)
+	defer cancel()
+	if err := h.tokens.Ready(known); err != nil {
+		return err
+	}
+	go func() {
+		if err := h.server.Serve(); err != nil {
+			h.fail(err)
+		}
+	}()
+	return nil
+}
+
+// writeDown leaves DIR/addresses.json while the process is there. The process
+// with role node makes it and removes it, the one with role api fills in its own.
+func (h *house) writeDown() error {
 	if !h.roles.node && !h.roles.api {
 		return nil
 	}
-	a, _ := h.dir.running()
-	if h.roles.node {
-		a = addresses{EventStore: h.flags.eventstore, Database: h.report}
-		if h.node != nil {
-			a.EventStore = "esdb://" + h.node.Addr() + "?tls=false"
-		}
+	a := addresses{EventStore: h.flags.eventstore, Database: h.report}
+	if !h.roles.node {
+		a, _ = h.dir.known()
+	}
+	if h.node != nil {
+		a.EventStore = "esdb://" + h.node.Addr() + "?tls=false"
 	}
 	if h.server != nil {
 		a.HTTP = h.server.URL()
@@ -190,10 +220,20 @@ func (h *house) writeDown(context.Context) error {
 	if err := h.dir.writeAddresses(a); err != nil {
 		return err
 	}
-	if h.roles.node {
-		h.onClose(func(context.Context) error { return ignoreMissing(os.Remove(h.dir.addressesFile())) })
-	}
+	h.onClose(func(context.Context) error { return h.takeDown(a.HTTP) })
 	return nil
+}
+
+func (h *house) takeDown(http string) error {
+	if h.roles.node {
+		return ignoreMissing(os.Remove(h.dir.addressesFile()))
+	}
+	a, known := h.dir.known()
+	if !known || a.HTTP != http { // the node's process is gone, or another one answers
+		return nil
+	}
+	a.HTTP = ""
+	return h.dir.writeAddresses(a)
 }
 
 func ignoreMissing(err error) error {
@@ -203,11 +243,10 @@ func ignoreMissing(err error) error {
 	return err
 }
 
+const sweepEvery = time.Minute
+
 // sweepClaims settles claims that a crash left behind, now and then.
 func (h *house) sweepClaims() {
-	if !h.roles.api {
-		return
-	}
 	ctx, stop := context.WithCancel(context.Background())
 	h.onClose(func(context.Context) error { stop(); return nil })
 	go func() {
@@ -217,73 +256,8 @@ func (h *house) sweepClaims() {
 			}
 			select {
 			case <-ctx.Done():
-			case <-time.After(time.Minute):
+			case <-time.After(sweepEvery):
 			}
 		}
 	}()
-}
-
-// announce tells the operator where things are.
-func (h *house) announce(w io.Writer) {
-	if h.server != nil {
-		fmt.Fprintf(w, "daybook %s is ready\n  API          %s   (%s/docs)\n", version, h.server.URL(), h.server.URL())
-	} else {
-		fmt.Fprintf(w, "daybook %s is ready\n", version)
-	}
-	if h.node != nil {
-		fmt.Fprintf(w, "  event store  esdb://%s?tls=false   (reads; writes go through the API)\n", h.node.Addr())
-	}
-	fmt.Fprintf(w, "  folder       %s\n  addresses    %s\n", h.dir, h.dir.addressesFile())
-	if _, err := os.Stat(h.dir.adminToken()); err == nil {
-		fmt.Fprintf(w, "  admin token  %s\n", h.dir.adminToken())
-	}
-	fmt.Fprintln(w, "Ctrl-C stops it; a second one at once.")
-}
-
-// notADemo refuses to mix a made-up company with a real one.
-func (h *house) notADemo(ctx context.Context, demo bool) error {
-	if !h.roles.node {
-		return nil
-	}
-	state, _, _, err := h.operations.State(ctx, operation.Stream)
-	if err != nil {
-		return err
-	}
-	if _, is := state.Demo(); is && !demo {
-		return hint(fmt.Errorf("%s holds a demo", h.dir), "serve it with --demo, or name another folder with --dir")
-	}
-	return nil
-}
-
-// firstToken issues the admin token of an empty log into DIR/admin.token.
-func (h *house) firstToken(ctx context.Context) error {
-	if !h.roles.node {
-		return nil
-	}
-	_, _, exists, err := h.handlers.Tokens.State(ctx, access.Stream)
-	if err != nil || exists {
-		return err
-	}
-	token, err := h.issue(ctx, access.Issue{Role: access.Admin, Principal: "admin"}, tokenLife)
-	if err != nil {
-		return err
-	}
-	return writeSecret(h.dir.adminToken(), token+"\n")
-}
-
-// issue makes a token; real time counts, also where the clock is simulated.
-func (h *house) issue(ctx context.Context, with access.Issue, life time.Duration) (token string, err error) {
-	var secret [32]byte
-	if _, err := rand.Read(secret[:]); err != nil {
-		return "", err
-	}
-	token = edge.TokenOf(secret)
-	command := uuid.New()
-	with.TokenID, with.Hash, with.IssuedBy = domain.EntityID(command), edge.HashToken(token), system
-	with.Now = time.Now()
-	with.Expires = with.Now.Add(life)
-	_, err = h.handlers.Tokens.Handle(ctx, access.Stream, commands.Request{
-		CommandID: command, CorrelationID: command, CausationID: command, Principal: system, Kind: domain.Service, Creating: true, Fresh: true,
-	}, with)
-	return token, err
 }

@@ -43,7 +43,11 @@ repeated at any time, also after it was interrupted: what is there already is no
 			if err != nil {
 				return err
 			}
-			return m.withServer(cmd.Context(), func(ctx context.Context, api *client) error {
+			d, err := openDir(m.flags.dir)
+			if err != nil {
+				return err
+			}
+			return m.withServerOf(cmd.Context(), d, func(ctx context.Context, api *client) error {
 				return m.importPlan(ctx, api, plan)
 			})
 		},

@@ -22,7 +22,10 @@ import (
 // version is set by the build.
 var version = "0.1.0"
 
-const stopMax = 10 * time.Second // for a clean stop
+const (
+	stopMax   = 10 * time.Second // for a clean stop
+	atOnceMax = time.Second      // after the second Ctrl-C
+)
 
 func main() {
 	m := Main{Stdout: os.Stdout, Stderr: os.Stderr}
@@ -33,7 +36,8 @@ func main() {
 type Main struct {
 	Stdout, Stderr io.Writer
 
-	flags flags
+	flags    flags
+	stopping context.Context // ends at the second Ctrl-C
 }
 
 // flags are common to all verbs; each can be given as DAYBOOK_<NAME>, too.
@@ -42,9 +46,19 @@ type flags struct {
 	eventstore, database    string
 	token, output           string
 	logFormat, logLevel     string
+	tlsCert, tlsKey         string
 	nodeAllowWrites         bool
 	insecureListen          bool
 }
+
+// The exit codes.
+const (
+	exitSuccess     = 0
+	exitFailure     = 1
+	exitInterrupted = 130
+)
+
+const stoppedAtOnce = "daybook: stopped at once; the next start recovers what was acknowledged"
 
 // Run carries out the verb named by args and returns the exit code: 0 only for
 // success.
@@ -55,30 +69,38 @@ func (m *Main) Run(ctx context.Context, args []string) int {
 	root := m.command()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return 0
+	switch {
+	case m.stopping.Err() != nil:
+		fmt.Fprintln(m.Stderr, stoppedAtOnce)
+		return exitInterrupted
+	case err == nil:
+		return exitSuccess
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		fmt.Fprintln(m.Stderr, "daybook: stopped before it was done"+wayOut(err))
+		return exitInterrupted
 	}
 	fmt.Fprintln(m.Stderr, "daybook: "+oneLine(err))
-	return 1
+	return exitFailure
 }
 
-// interruptible ends ctx at Ctrl-C or SIGTERM, and the process at a second one.
+// interruptible ends the context at Ctrl-C or SIGTERM; a second one ends the
+// orderly stop, and soon after the process.
 func (m *Main) interruptible(ctx context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, interrupt := context.WithCancel(ctx)
+	stopping, atOnce := context.WithCancel(context.Background())
+	m.stopping = stopping
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
-		select {
-		case <-signals:
-			cancel()
-		case <-ctx.Done():
-			return
-		}
 		<-signals
-		fmt.Fprintln(m.Stderr, "daybook: stopped at once; the next start recovers what was acknowledged")
-		os.Exit(130)
+		interrupt()
+		<-signals
+		atOnce()
+		time.Sleep(atOnceMax)
+		fmt.Fprintln(m.Stderr, stoppedAtOnce)
+		os.Exit(exitInterrupted)
 	}()
-	return ctx, func() { cancel() }
+	return ctx, func() { interrupt(); atOnce() }
 }
 
 // tuneMemory trades memory for fewer collections while there is plenty.
@@ -115,6 +137,10 @@ Start with:  daybook demo      everything on embedded defaults, with a generated
 	p.StringVar(&f.nodeListen, "node-listen", "127.0.0.1:2113", "address of the embedded event store for EventStoreDB clients")
 	p.StringVar(&f.eventstore, "eventstore", "", "an esdb:// connection string; empty uses the embedded node")
 	p.StringVar(&f.database, "database", "", "a postgres:// connection string; empty uses a private Postgres")
+	p.StringVar(&f.tlsCert, "tls-cert", "", "PEM file of the HTTP API's certificate; with --tls-key")
+	p.StringVar(&f.tlsKey, "tls-key", "", "PEM file of the certificate's key")
+	p.BoolVar(&f.insecureListen, "insecure-listen", false, "serve plain HTTP to other machines too: tokens and pay travel readable")
+	p.BoolVar(&f.nodeAllowWrites, "node-allow-writes", false, "let anyone who reaches --node-listen write to the event store: for conformance tests only")
 	p.StringVar(&f.token, "token", "", "access token (default: that of the folder's operator)")
 	p.StringVar(&f.output, "output", "table", "table or json")
 	p.StringVar(&f.logFormat, "log-format", "text", "text or json")

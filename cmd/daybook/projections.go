@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -23,66 +23,77 @@ func (m *Main) projections() *cobra.Command {
 }
 
 // run starts a runner for each read model.
-func (h *house) run(ctx context.Context, models []projections.Projection) error {
+func (h *house) run(ctx context.Context, models []projections.Projection) {
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
-	ended := make(chan struct{}, len(models))
 	options := projections.Options{
 		Pool: h.pool, Store: h.store, Logger: h.logger, Metrics: projections.NewMetrics(h.registry),
 	}
+	var running sync.WaitGroup
 	for _, model := range models {
 		runner := projections.NewRunner(options, model)
 		h.runners = append(h.runners, runner)
-		go func() {
-			defer func() { ended <- struct{}{} }()
+		running.Go(func() {
 			if err := runner.Run(life); err != nil {
-				h.failed <- fmt.Errorf("projection %s: %w", runner.Status().Name, err)
+				h.fail(fmt.Errorf("projection %s: %w", runner.Status().Name, err))
 			}
-		}()
+		})
+		running.Go(func() { h.commits.follow(life, runner) })
 	}
-	go options.Metrics.Watch(life, h.store.Reader, h.runners)
+	running.Go(func() { options.Metrics.Watch(life, h.store.Reader, h.runners) })
 	h.onClose(func(ctx context.Context) error {
 		stop()
-		for range models {
-			select {
-			case <-ended:
-			case <-ctx.Done():
-				return fmt.Errorf("the projectors did not stop in time: %w", ctx.Err())
-			}
+		if err := waitFor(ctx, &running); err != nil {
+			return fmt.Errorf("the projectors did not stop in time: %w", err)
 		}
 		return nil
 	})
-	return nil
 }
 
-// changed is closed at the next commit of any projector, or soon anyway.
-func (h *house) changed() <-chan struct{} {
-	if len(h.runners) == 0 {
-		return nil
-	}
-	any, stop := make(chan struct{}), time.NewTimer(time.Second)
-	waiting := make([]<-chan struct{}, len(h.runners))
-	for i, r := range h.runners {
-		waiting[i] = r.Changed()
-	}
+func waitFor(ctx context.Context, group *sync.WaitGroup) error {
+	done := make(chan struct{})
 	go func() {
-		defer close(any)
-		defer stop.Stop()
-		first := make(chan struct{}, len(waiting))
-		done := make(chan struct{})
-		defer close(done)
-		for _, w := range waiting {
-			go func() {
-				select {
-				case <-w:
-					first <- struct{}{}
-				case <-done:
-				}
-			}()
-		}
-		select {
-		case <-first:
-		case <-stop.C:
-		}
+		group.Wait()
+		close(done)
 	}()
-	return any
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// A bell wakes all who wait, for whatever projector comes further.
+type bell struct {
+	mu   sync.Mutex
+	next chan struct{}
+}
+
+func newBell() *bell { return &bell{next: make(chan struct{})} }
+
+// Next is closed when the bell rings next.
+func (b *bell) Next() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.next
+}
+
+func (b *bell) ring() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	close(b.next)
+	b.next = make(chan struct{})
+}
+
+// follow rings at every change of a runner. It listens again before it rings, so
+// that no change is missed.
+func (b *bell) follow(ctx context.Context, r *projections.Runner) {
+	for changed := r.Changed(); ; b.ring() {
+		select {
+		case <-changed:
+			changed = r.Changed()
+		case <-ctx.Done():
+			return
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -67,16 +68,30 @@ func (m *Main) serveUntilDone(ctx context.Context, d dir, r roles, demo bool) er
 	if err != nil {
 		return err
 	}
-	err = h.notADemo(ctx, demo)
-	if err == nil {
-		err = h.firstToken(ctx)
+	return errors.Join(h.serve(ctx, m.Stdout, demo), h.close())
+}
+
+func (h *house) serve(ctx context.Context, out io.Writer, demo bool) error {
+	if err := h.begin(ctx, demo); err != nil {
+		return err
 	}
-	if err == nil {
-		err = h.start(ctx)
+	if err := h.start(ctx); err != nil {
+		return err
 	}
-	if err == nil {
-		h.announce(m.Stdout)
-		err = h.wait(ctx)
+	h.announce(out)
+	return h.wait(ctx)
+}
+
+// begin learns which log it is, and makes the first entries of a new one.
+func (h *house) begin(ctx context.Context, demo bool) error {
+	if err := h.notADemo(ctx, demo); err != nil {
+		return err
 	}
-	return errors.Join(err, h.close())
+	if err := h.nameLog(ctx); err != nil {
+		return err
+	}
+	if !h.roles.node {
+		return nil
+	}
+	return h.firstToken(ctx)
 }

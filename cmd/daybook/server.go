@@ -13,13 +13,30 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// withServer runs work against the server of the folder: the one that is
+// withServer runs work against the server of an existing folder: the one that is
 // running, or one of its own, which it stops afterwards.
-func (m *Main) withServer(ctx context.Context, work func(context.Context, *client) error) (err error) {
-	d, err := openDir(m.flags.dir)
+func (m *Main) withServer(ctx context.Context, work func(context.Context, *client) error) error {
+	d, err := m.existingDir()
 	if err != nil {
 		return err
 	}
+	return m.withServerOf(ctx, d, work)
+}
+
+// existingDir is --dir, unless nothing was ever recorded there: a question must
+// not make a company.
+func (m *Main) existingDir() (dir, error) {
+	d, err := findDir(m.flags.dir)
+	if err != nil {
+		return "", err
+	}
+	if !d.begun() {
+		return "", hint(fmt.Errorf("%s holds nothing of Daybook", d), "name its folder with --dir; daybook serve makes a new one")
+	}
+	return d, d.check()
+}
+
+func (m *Main) withServerOf(ctx context.Context, d dir, work func(context.Context, *client) error) error {
 	if a, ok := d.running(); ok {
 		api, err := m.clientOf(d, a.HTTP)
 		if err != nil {
@@ -28,12 +45,16 @@ func (m *Main) withServer(ctx context.Context, work func(context.Context, *clien
 		return work(ctx, api)
 	}
 	m.flags.listen, m.flags.nodeListen = "127.0.0.1:0", "127.0.0.1:0" // nobody else is meant to come
+	m.flags.tlsCert, m.flags.tlsKey = "", ""
 	h, err := m.open(ctx, d, allRoles)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, h.close()) }()
-	if err := h.firstToken(ctx); err != nil {
+	return errors.Join(m.workIn(ctx, h, work), h.close())
+}
+
+func (m *Main) workIn(ctx context.Context, h *house, work func(context.Context, *client) error) error {
+	if err := h.begin(ctx, true); err != nil {
 		return err
 	}
 	if err := h.start(ctx); err != nil {
@@ -41,6 +62,7 @@ func (m *Main) withServer(ctx context.Context, work func(context.Context, *clien
 	}
 	api := &client{base: h.server.URL(), token: m.flags.token}
 	if api.token == "" {
+		var err error
 		if api.token, err = h.ownToken(ctx); err != nil {
 			return err
 		}

@@ -48,47 +48,60 @@ admin. Without a running server no token is needed: who can read the folder is i
 	return cmd
 }
 
+// issueToken asks the running server, or else the event store itself: who can
+// read the folder is its operator, also when the operator's token has expired.
 func (m *Main) issueToken(ctx context.Context, issue access.Issue, life time.Duration) error {
 	d, err := openDir(m.flags.dir)
 	if err != nil {
 		return err
 	}
-	if a, ok := d.running(); ok {
-		api, err := m.clientOf(d, a.HTTP)
-		if err != nil {
-			return err
+	a, running := d.running()
+	var token string
+	if _, err := d.operatorToken(); running && (m.flags.token != "" || err == nil) {
+		token, err = m.issueOver(ctx, d, a, issue, life)
+		if m.flags.token == "" && isUnauthorized(err) {
+			token, err = m.issueAlone(ctx, d, issue, life)
 		}
-		issue.Expires = time.Now().Add(life).UTC()
-		var answer struct {
-			Token string `json:"token"`
-		}
-		if err := api.post(ctx, "/v1/tokens", issue, &answer); err != nil {
-			return err
-		}
-		_, err = fmt.Fprintln(m.Stdout, answer.Token)
+		return m.printToken(token, err)
+	}
+	token, err = m.issueAlone(ctx, d, issue, life)
+	return m.printToken(token, err)
+}
+
+func (m *Main) printToken(token string, err error) error {
+	if err != nil {
 		return err
 	}
-	token, err := m.issueAlone(ctx, d, issue, life)
-	if err == nil {
-		_, err = fmt.Fprintln(m.Stdout, token)
-	}
+	_, err = fmt.Fprintln(m.Stdout, token)
 	return err
 }
 
-// issueAlone needs the event store only.
-func (m *Main) issueAlone(ctx context.Context, d dir, issue access.Issue, life time.Duration) (token string, err error) {
-	m.flags.nodeListen = "127.0.0.1:0"
-	h, err := m.open(ctx, d, roles{node: true})
+// issueOver issues a token through the running server.
+func (m *Main) issueOver(ctx context.Context, d dir, a addresses, issue access.Issue, life time.Duration) (string, error) {
+	api, err := m.clientOf(d, a.HTTP)
 	if err != nil {
 		return "", err
 	}
-	defer func() { err = errors.Join(err, h.close()) }()
-	return h.issue(ctx, issue, life)
+	issue.Expires = time.Now().Add(life).UTC()
+	var answer struct {
+		Token string `json:"token"`
+	}
+	err = api.post(ctx, "/v1/tokens", issue, &answer)
+	return answer.Token, err
 }
 
-// ownToken is a token for the time of one verb.
-func (h *house) ownToken(ctx context.Context) (string, error) {
-	return h.issue(ctx, access.Issue{Role: access.Admin, Principal: "operator", LoopbackOnly: true}, time.Hour)
+// issueAlone needs the event store only, be it another process's.
+func (m *Main) issueAlone(ctx context.Context, d dir, issue access.Issue, life time.Duration) (token string, err error) {
+	m.flags.nodeListen = "127.0.0.1:0"
+	e, err := m.openEngine(ctx, d, !d.locked())
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, e.close()) }()
+	if err := e.nameLog(ctx); err != nil {
+		return "", err
+	}
+	return e.issue(ctx, issue, life)
 }
 
 func (m *Main) tokenList() *cobra.Command {

@@ -177,6 +177,16 @@ func (s *Server) Stop(ctx context.Context) error {
 // Remove deletes the cluster of a stopped server.
 func (s *Server) Remove() error { return os.RemoveAll(s.folder) }
 
+// Remove deletes the cluster of a data folder, also one that Start did not bring
+// to its end. Its server is stopped.
+func Remove(dir string) error {
+	at, err := placeOf(dir)
+	if err != nil {
+		return err
+	}
+	return os.RemoveAll(at.folder)
+}
+
 // Attach is the database of the server that another process runs for a data
 // folder, over the unix socket.
 func Attach(dir string) (string, error) {
