@@ -214,6 +214,17 @@ func TestGivenAnOrganisationWhenItIsReadThenNamesAndZoneAreThoseOfTheTime(t *tes
 	require.Equal(t, "Tool Design", next.at("items", 0, "name"))
 	require.Nil(t, next.at("next"))
 
+	path := "/v1/org-units/" + domain.Derive("tools").String()
+	unit := s.ok(access.Finance, path)
+	require.Equal(t, []any{"Tool Design", nil, `"3"`}, []any{unit.at("name"), unit.at("parent"), unit.header.Get("ETag")})
+	unit = s.ok(access.Finance, path+"?valid_at=2025-02-01")
+	require.Equal(t, []any{"Tools", domain.Derive("sales").String(), ""}, []any{unit.at("name"), unit.at("parent"), unit.header.Get("ETag")})
+	require.Nil(t, s.ok(access.Finance, path+"?valid_at=2025-07-01").at("name"), "closed")
+	require.Equal(t, http.StatusNotFound, s.get(access.Finance, path+"?known_at=2024-12-31T00:00:00Z").status)
+	require.Equal(t, http.StatusNotFound, s.get(access.Finance, "/v1/org-units/"+uuid.NewString()).status)
+	require.Equal(t, `"3"`, s.ok(access.Finance, "/v1/organisation").header.Get("ETag"))
+	require.Empty(t, s.ok(access.Finance, "/v1/organisation?valid_at=2025-04-01").header.Get("ETag"))
+
 	heads := s.ok(access.Finance, "/v1/reports/headcount?valid_at=2025-02-01")
 	require.EqualValues(t, 2, heads.at("total"))
 	require.Equal(t, []any{"Sales", "Tools"}, []any{heads.at("by_department", 0, "department"), heads.at("by_department", 1, "department")})

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"daybook.example/commands/edge"
+	"daybook.example/domain"
 )
 
 func (s *server) organisationRoutes() {
@@ -19,11 +20,17 @@ func (s *server) organisationRoutes() {
 		Method: http.MethodGet, Path: "/v1/org-units", Tag: "org-units", Action: edge.ReadOrganisation,
 		Summary: "List the org units as of a day",
 	}, s.orgUnits)
+	edge.Register(s.api, edge.Operation{
+		Method: http.MethodGet, Path: "/v1/org-units/{id}", Tag: "org-units", Action: edge.ReadOrganisation,
+		Summary:     "Read an org unit as of a day",
+		Description: "On days before its creation and after its close it has no name.",
+	}, s.orgUnit)
 }
 
 // An Organisation is what is known of the whole.
 type Organisation struct {
 	AsOf
+	Revision      *int64  `json:"revision,omitempty" doc:"Of the organisation's stream; only of what is known now."`
 	Name          string  `json:"name,omitempty"`
 	Country       string  `json:"country,omitempty"`
 	LegalEntities []Named `json:"legal_entities"`
@@ -37,8 +44,13 @@ type Named struct {
 }
 
 func (s *server) organisation(ctx context.Context, in *AsOfParams) (*answer[Organisation], error) {
-	return asOf(ctx, s, employeeFact, *in, func(ctx context.Context, tx pgx.Tx, at AsOf) (Organisation, error) {
+	out, err := asOf(ctx, s, employeeFact, *in, func(ctx context.Context, tx pgx.Tx, at AsOf) (Organisation, error) {
 		known := Organisation{AsOf: at, LegalEntities: []Named{}, Locations: []Named{}}
+		if at.Current {
+			if err := tx.QueryRow(ctx, `select max(revision) from api.organisation_event where starts_with(event_type, 'organisation-')`).Scan(&known.Revision); err != nil {
+				return known, err
+			}
+		}
 		var attribute, value string
 		var id uuid.UUID
 		rows, err := tx.Query(ctx, `select attribute, organisation_id, value #>> '{}' from api.organisation_fact
@@ -62,6 +74,10 @@ func (s *server) organisation(ctx context.Context, in *AsOfParams) (*answer[Orga
 		})
 		return known, err
 	})
+	if err != nil || out.Body.Revision == nil {
+		return out, err
+	}
+	return out.tagged(out.Body.AsOf, *out.Body.Revision), nil
 }
 
 // OrgUnits is what a list of org units is asked by.
@@ -92,4 +108,42 @@ func (s *server) orgUnits(ctx context.Context, in *OrgUnits) (*answer[Page[OrgUn
 		units, err := pgx.CollectRows(rows, pgx.RowToStructByPos[OrgUnit])
 		return pageOf(at, in.PageParams, "org-units", units, func(u OrgUnit) cursor { return cursor{u.Name, u.ID} }), err
 	})
+}
+
+// OneOrgUnit is what one org unit is asked by.
+type OneOrgUnit struct {
+	ID uuid.UUID `path:"id"`
+	AsOfParams
+}
+
+// An OrgUnitRecord is one org unit as of a day.
+type OrgUnitRecord struct {
+	AsOf
+	ID       uuid.UUID  `json:"id"`
+	Revision *int64     `json:"revision,omitempty" doc:"Of the stream; only of what is known now."`
+	Name     string     `json:"name,omitempty"`
+	Parent   *uuid.UUID `json:"parent,omitempty" doc:"Absent at the top."`
+}
+
+func (s *server) orgUnit(ctx context.Context, in *OneOrgUnit) (*answer[OrgUnitRecord], error) {
+	var revision *int64
+	out, err := asOf(ctx, s, employeeFact, in.AsOfParams, func(ctx context.Context, tx pgx.Tx, at AsOf) (OrgUnitRecord, error) {
+		unit := OrgUnitRecord{AsOf: at, ID: in.ID}
+		err := tx.QueryRow(ctx, `select r.revision, coalesce(u.name, ''), u.parent_id
+			from (select max(revision) as revision from api.organisation_event
+			  where organisation_id = $1 and starts_with(event_type, 'orgunit-') and position <= $3::bigint) r
+			left join api.org_units_at($2::date, $3::bigint) u on u.org_unit_id = $1`,
+			in.ID, at.ValidAt.String(), at.Known).Scan(&revision, &unit.Name, &unit.Parent)
+		if err == nil && revision == nil {
+			err = &domain.Error{Kind: domain.NotFound, Code: "org-unit-unknown", Message: "no such org unit was known at that time"}
+		}
+		if at.Current {
+			unit.Revision = revision
+		}
+		return unit, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out.tagged(out.Body.AsOf, *revision), nil
 }

@@ -11,6 +11,11 @@ create or replace view api.employee_fact as
 create or replace view api.employee_event as
   select employee_id, position, revision, event_id, event_type, recorded_at from {schema}.employee_assertion;
 
+-- The org units' events have their own streams, all others are of the one of the
+-- organisation.
+create or replace view api.organisation_event as
+  select organisation_id, position, revision, event_id, event_type, recorded_at from {schema}.organisation_assertion;
+
 create or replace view api.organisation_fact as
   select organisation_id, attribute, value, valid, recorded, recorded_from, recorded_to, event_id, cause, superseded_by,
          last_event_id, last_position, last_revision
@@ -22,8 +27,8 @@ create or replace view api.person_bank as select subject, event_id, path, value 
 create or replace view api.person_pay as select subject, event_id, path, value from {schema}.person_pay;
 
 create or replace function api.org_units_at(on_day date, known bigint)
-returns table (org_unit_id uuid, name text, parent_id uuid, last_position bigint) language sql stable as $$
-  select n.organisation_id, n.value #>> '{}', (p.value #>> '{}')::uuid, greatest(n.last_position, p.last_position)
+returns table (org_unit_id uuid, name text, parent_id uuid) language sql stable as $$
+  select n.organisation_id, n.value #>> '{}', (p.value #>> '{}')::uuid
   from {schema}.organisation_fact n
   left join {schema}.organisation_fact p on p.organisation_id = n.organisation_id and p.attribute = 'org_unit.parent'
     and p.valid @> on_day and p.recorded @> known
