@@ -283,7 +283,7 @@ func (s *sse) write(text string) error {
 // follow sends events until the caller has gone or has all that was asked for
 // (nil), or until the subscription breaks.
 func (f *feed) follow(ctx context.Context, out *sse, subscription *eventstore.Subscription) error {
-	heartbeat := time.Now().Add(heartbeatEvery)
+	heartbeat := time.Now().Add(f.server.Heartbeat)
 	for {
 		message, err := receive(ctx, subscription, heartbeat)
 		if err != nil {
@@ -309,7 +309,7 @@ func (f *feed) follow(ctx context.Context, out *sse, subscription *eventstore.Su
 		if out.write(text) != nil {
 			return nil
 		}
-		heartbeat = time.Now().Add(heartbeatEvery)
+		heartbeat = time.Now().Add(f.server.Heartbeat)
 	}
 }
 

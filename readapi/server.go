@@ -22,6 +22,8 @@ type Options struct {
 	Keys   *seal.Keyring
 	Clock  func() time.Time // real time; nil = time.Now
 	Logger *slog.Logger     // nil = slog.Default()
+	// Heartbeat is how long an event stream stays silent at most; 0 = 15 s.
+	Heartbeat time.Duration
 	// Changed, where the projectors run in this process, returns a channel that is
 	// closed at their next commit, so that waiting for a position needs no polling.
 	Changed func() <-chan struct{}
@@ -36,6 +38,7 @@ type server struct {
 // Register adds all read routes to the API.
 func Register(api *edge.API, o Options) {
 	o.Logger = cmp.Or(o.Logger, slog.Default())
+	o.Heartbeat = cmp.Or(o.Heartbeat, heartbeatEvery)
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}

@@ -9,10 +9,12 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"daybook.example/commands/edge"
@@ -21,6 +23,7 @@ import (
 	"daybook.example/eventstore"
 	"daybook.example/eventstore/log"
 	"daybook.example/eventstore/node"
+	"daybook.example/projections/audit"
 	model "daybook.example/projections/employee"
 	"daybook.example/projections/employee/employeetest"
 	"daybook.example/projections/journal"
@@ -32,8 +35,10 @@ import (
 // the read API before it and a token for each role.
 type companySite struct {
 	*employeetest.Company
-	t   testing.TB
-	url string
+	t     testing.TB
+	url   string
+	store *eventstore.Client
+	pool  *pgxpool.Pool
 }
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -46,6 +51,7 @@ func open(t testing.TB, c *employeetest.Company, self uuid.UUID, now time.Time) 
 	pool := postgrestest.New(t)
 	c.Project(pool, model.New(c.Keys), 512)
 	c.Project(pool, journal.New(), 512)
+	c.Project(pool, audit.New(), 512)
 	tokens := edge.NewTokens()
 	for i, role := range access.Roles {
 		require.NoError(t, tokens.Apply(issued(t, uint64(i), role, self)))
@@ -53,10 +59,11 @@ func open(t testing.TB, c *employeetest.Company, self uuid.UUID, now time.Time) 
 	api := edge.NewAPI(edge.Options{Tokens: tokens, LogID: c.LogID, Version: "test", Logger: quiet})
 	readapi.Register(api, readapi.Options{
 		Pool: pool, Store: store.ReadOnly(), Keys: c.Keys, Logger: quiet, Clock: func() time.Time { return now },
+		Heartbeat: 50 * time.Millisecond,
 	})
 	server := httptest.NewServer(api)
 	t.Cleanup(func() { api.Stop(); server.Close() })
-	return &companySite{c, t, server.URL}
+	return &companySite{c, t, server.URL, store, pool}
 }
 
 func startNode(t testing.TB) *eventstore.Client {
@@ -105,12 +112,15 @@ type reply struct {
 	body   map[string]any
 }
 
-// get asks for a path as a role.
-func (s *companySite) get(role access.Role, path string) reply {
+// get asks for a path as a role, with pairs of header names and values.
+func (s *companySite) get(role access.Role, path string, header ...string) reply {
 	s.t.Helper()
 	r, err := http.NewRequest(http.MethodGet, s.url+path, nil)
 	require.NoError(s.t, err)
 	r.Header.Set("Authorization", "Bearer "+tokenOf(role))
+	for pair := range slices.Chunk(header, 2) {
+		r.Header.Set(pair[0], pair[1])
+	}
 	response, err := http.DefaultClient.Do(r)
 	require.NoError(s.t, err)
 	defer response.Body.Close()
