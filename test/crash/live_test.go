@@ -38,13 +38,19 @@ func TestGivenWritersWhenProjectorsRestartThenEveryReadModelIsExact(t *testing.T
 			}
 			if random.IntN(2) == 0 {
 				projector.Kill()
-			} else if _, err := projector.Stop(15 * time.Second); err != nil {
-				require.NoError(t, err)
+				continue
 			}
+			_, err := projector.Stop(15 * time.Second)
+			require.NoError(t, err)
 		}
 		<-done
-		home.Launch(t, projecting)
 		l.settle(t, home.Now.Client())
+		last := home.Launch(t, projecting)
+		within, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		require.NoError(t, home.Now.Client().CaughtUp(within))
+		_, err := last.Stop(15 * time.Second)
+		require.NoError(t, err)
 		l.verify(t, home)
 	}
 }
