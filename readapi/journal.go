@@ -1,10 +1,12 @@
 package readapi
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -111,16 +113,20 @@ func (s *server) entries(ctx context.Context, in *Entries) (*answer[Page[Entry]]
 	if err != nil {
 		return nil, err
 	}
+	last, err := strconv.Atoi(cmp.Or(after.Key, "0"))
+	if err != nil {
+		return nil, badParameter("cursor", "this is not the next of a page of this list; begin without a cursor")
+	}
 	return asOf(ctx, s, journalLine, in.AsOfParams, func(ctx context.Context, tx pgx.Tx, at AsOf) (Page[Entry], error) {
 		if _, err := periodAt(ctx, tx, at.Known, in.PeriodPath); err != nil {
 			return Page[Entry]{}, err
 		}
-		found, err := entriesIn(ctx, tx, at.Known, in.PeriodPath, ` and e.posting_date <= $4::date and lpad(e.entry_no::text, 10, '0') > $5
+		found, err := entriesIn(ctx, tx, at.Known, in.PeriodPath, ` and e.posting_date <= $4::date and e.entry_no > $5
 			and ($6 = '' or e.document_no = $6)
 			and ($7 = '' or exists (select from api.journal_line l
 				where l.book = e.book and l.period = e.period and l.entry_no = e.entry_no and l.account = $7))
-			order by e.entry_no limit $8`, at.ValidAt.String(), after.Key, in.DocumentNo, in.Account, in.Limit+1)
-		return pageOf(at, in.PageParams, list, found, func(e Entry) cursor { return cursor{Key: fmt.Sprintf("%010d", e.EntryNo)} }), err
+			order by e.entry_no limit $8`, at.ValidAt.String(), last, in.DocumentNo, in.Account, in.Limit+1)
+		return pageOf(at, in.PageParams, list, found, func(e Entry) cursor { return cursor{Key: strconv.Itoa(e.EntryNo)} }), err
 	})
 }
 
