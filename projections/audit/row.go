@@ -92,6 +92,9 @@ type assertionRow struct {
 // rowOf is the audit row of an event, without what it changed.
 func (p *page) rowOf(e projections.Event, s subject) logRow {
 	leaf, meta := proof.Leaf(e.Recorded), e.Meta
+	if effective, ok := e.Decoded.(domain.Effective); ok && meta.EffectiveAt == "" {
+		meta.EffectiveAt = effective.EffectiveAt()
+	}
 	row := logRow{
 		Position: e.Pos(), Stream: storable(e.Stream), Revision: e.Revision, Type: storable(e.Type), Event: e.ID,
 		RecordedAt: orNull(meta.RecordedAt), EffectiveAt: orNull(storable(meta.EffectiveAt)),
