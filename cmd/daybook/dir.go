@@ -21,11 +21,11 @@ type dir string
 func (d dir) path(name ...string) string {
 	return filepath.Join(append([]string{string(d)}, name...)...)
 }
-func (d dir) log() string           { return d.path("log") }
-func (d dir) keys() string          { return d.path("keys") }
-func (d dir) adminToken() string    { return d.path("admin.token") }
-func (d dir) tokensFile() string    { return d.path("tokens.json") }
-func (d dir) addressesFile() string { return d.path("addresses.json") }
+func (d dir) log() string            { return d.path("log") }
+func (d dir) keys() string           { return d.path("keys") }
+func (d dir) adminTokenFile() string { return d.path("admin.token") }
+func (d dir) tokensFile() string     { return d.path("tokens.json") }
+func (d dir) addressesFile() string  { return d.path("addresses.json") }
 
 const socketPathMax = 107 // bytes that the address of a unix socket can hold
 
@@ -182,7 +182,7 @@ func writeSecret(path, content string) error {
 // operatorToken finds the token of whoever can read the folder: admin.token, or
 // the admin entry of tokens.json.
 func (d dir) operatorToken() (string, error) {
-	content, err := os.ReadFile(d.adminToken())
+	content, err := os.ReadFile(d.adminTokenFile())
 	if err == nil {
 		return strings.TrimSpace(string(content)), nil
 	}

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/google/uuid"
@@ -68,7 +67,7 @@ func (e *engine) close() error {
 }
 
 // openEngine opens the event store of the folder: the embedded node, or the one
-// that --eventstore names, and gives a new log its name.
+// that --eventstore names.
 func (m *Main) openEngine(ctx context.Context, d dir, withNode bool) (*engine, error) {
 	e := &engine{dir: d, flags: m.flags, logger: m.logger(), registry: prometheus.NewRegistry(), clock: &clock{}, stopping: m.stopping}
 	steps := []func(context.Context) error{e.lock, e.openNode, e.connect, e.openKeys}
@@ -117,9 +116,6 @@ func (e *engine) openNode(context.Context) error {
 	}
 	e.onClose(func(context.Context) error { return l.Close() })
 	e.node, err = node.Start(node.Options{Log: l, Socket: socket, Listen: e.flags.nodeListen, AllowWrites: e.flags.nodeAllowWrites, Logger: e.logger})
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return hint(fmt.Errorf("listen on %s: the address is taken", e.flags.nodeListen), "choose another one with --node-listen (port 0 picks a free one)")
-	}
 	if err != nil {
 		return fmt.Errorf("start the event store's node: %w", err)
 	}

@@ -26,6 +26,7 @@ type house struct {
 	*engine
 	roles   roles
 	pool    *pgxpool.Pool
+	private *postgres.Server
 	report  string // the database for dashboards
 	tokens  *edge.Tokens
 	runners []*projections.Runner
@@ -101,29 +102,25 @@ func (h *house) openDoors(ctx context.Context) error {
 
 // openDatabase starts the private Postgres, or connects to the one that
 // --database names, or to that of the process with role node.
-func (h *house) openDatabase(ctx context.Context) error {
+func (h *house) openDatabase(ctx context.Context) (err error) {
 	url := h.flags.database
 	switch {
 	case url != "":
 	case h.roles.node:
-		server, err := postgres.Start(ctx, postgres.Options{Dir: string(h.dir), Logger: h.logger})
-		if err != nil {
+		if h.private, err = postgres.Start(ctx, postgres.Options{Dir: string(h.dir), Logger: h.logger}); err != nil {
 			return err
 		}
-		h.onClose(server.Stop)
-		url, h.report = server.URL(), server.ReportURL()
+		h.onClose(func(ctx context.Context) error { return h.private.Stop(ctx) })
+		url, h.report = h.private.URL(), h.private.ReportURL()
 	default:
-		var err error
 		if url, err = postgres.Attach(string(h.dir)); err != nil {
 			return hint(err, "start a process with role node on this folder first, or name a database with --database")
 		}
 	}
-	pool, err := openPool(ctx, url)
-	if err != nil {
+	if h.pool, err = openPool(ctx, url); err != nil {
 		return err
 	}
-	h.pool = pool
-	h.onClose(func(context.Context) error { pool.Close(); return nil })
+	h.onClose(func(context.Context) error { h.pool.Close(); return nil })
 	return nil
 }
 
@@ -159,6 +156,28 @@ func readModels(keys *seal.Keyring) []projections.Projection {
 func (h *house) prepareTables(ctx context.Context) error {
 	if !h.roles.projections && !h.roles.node {
 		return nil
+	}
+	err := projections.Prepare(ctx, h.pool, h.logID, readModels(h.keys)...)
+	if errors.Is(err, projections.ErrOtherLog) && h.private != nil {
+		return h.renewDatabase(ctx)
+	}
+	return err
+}
+
+// renewDatabase makes the private Postgres anew where it belongs to a log that
+// was in the folder before: all that is in it can be projected again.
+func (h *house) renewDatabase(ctx context.Context) error {
+	h.logger.Warn("the private database was projected from another log; it is made anew")
+	h.pool.Close()
+	if err := h.private.Stop(ctx); err != nil {
+		return err
+	}
+	if err := h.private.Remove(); err != nil {
+		return err
+	}
+	h.closers = h.closers[:len(h.closers)-2] // those of the pool and the server
+	if err := h.openDatabase(ctx); err != nil {
+		return err
 	}
 	return projections.Prepare(ctx, h.pool, h.logID, readModels(h.keys)...)
 }

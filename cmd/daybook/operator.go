@@ -14,7 +14,6 @@ import (
 	"daybook.example/commands/edge"
 	"daybook.example/domain"
 	"daybook.example/domain/access"
-	"daybook.example/domain/operation"
 )
 
 const tokenLife = 24 * time.Hour
@@ -32,46 +31,45 @@ func (h *house) announce(w io.Writer) {
 	if h.roles.node || h.roles.api {
 		fmt.Fprintf(w, "  addresses    %s   (with the database for dashboards)\n", h.dir.addressesFile())
 	}
-	if _, err := os.Stat(h.dir.adminToken()); err == nil && h.server != nil {
-		fmt.Fprintf(w, "  admin token  %s   (valid for 24 hours from the first start)\n", h.dir.adminToken())
+	if _, err := os.Stat(h.dir.adminTokenFile()); err == nil && h.server != nil {
+		fmt.Fprintf(w, "  admin token  %s   (valid for 24 hours)\n", h.dir.adminTokenFile())
 	}
 	fmt.Fprintln(w, "Ctrl-C stops it; a second one at once.")
 }
 
-// notADemo refuses to mix a made-up company with a real one.
-func (h *house) notADemo(ctx context.Context, demo bool) error {
-	state, _, _, err := h.operations.State(ctx, operation.Stream)
-	if err != nil {
+// begin learns which log it is, and makes the first entries of an empty one.
+func (e *engine) begin(ctx context.Context) error {
+	if err := e.nameLog(ctx); err != nil {
 		return err
 	}
-	if _, is := state.Demo(); is && !demo {
-		return hint(fmt.Errorf("%s holds a demo", h.dir), "serve it with --demo, or name another folder with --dir")
-	}
-	return nil
-}
-
-// firstToken issues the admin token of an empty log into DIR/admin.token.
-func (h *house) firstToken(ctx context.Context) error {
-	_, _, exists, err := h.handlers.Tokens.State(ctx, access.Stream)
+	_, _, exists, err := e.handlers.Tokens.State(ctx, access.Stream)
 	if err != nil || exists {
 		return err
 	}
-	token, err := h.issue(ctx, access.Issue{Role: access.Admin, Principal: "admin"}, tokenLife)
+	return e.adminToken(ctx)
+}
+
+// adminToken issues an admin token into DIR/admin.token.
+func (e *engine) adminToken(ctx context.Context) error {
+	token, err := e.issue(ctx, access.Issue{Role: access.Admin, Principal: "admin"}, tokenLife)
 	if err != nil {
 		return err
 	}
-	return writeSecret(h.dir.adminToken(), token+"\n")
+	return writeSecret(e.dir.adminTokenFile(), token+"\n")
 }
 
-// ownToken is the folder's operator token while it opens, else one for the time
-// of a verb: asking a question leaves no trace in the log if that can be helped.
+// ownToken is the folder's operator token. One that opens no longer is issued
+// anew; as long as it does, asking a question leaves no trace in the log.
 func (h *house) ownToken(ctx context.Context) (string, error) {
 	if token, err := h.dir.operatorToken(); err == nil {
 		if _, err := h.tokens.Check(token, time.Now().Add(time.Minute), true); err == nil {
 			return token, nil
 		}
 	}
-	return h.issue(ctx, access.Issue{Role: access.Admin, Principal: "operator", LoopbackOnly: true}, time.Hour)
+	if err := h.adminToken(ctx); err != nil {
+		return "", err
+	}
+	return h.dir.operatorToken()
 }
 
 // issue makes a token; real time counts, also where the clock is simulated.

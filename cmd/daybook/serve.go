@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"daybook.example/domain/operation"
 )
 
 // roles of a process: which parts of the house run in it.
@@ -72,7 +74,10 @@ func (m *Main) serveUntilDone(ctx context.Context, d dir, r roles, demo bool) er
 }
 
 func (h *house) serve(ctx context.Context, out io.Writer, demo bool) error {
-	if err := h.begin(ctx, demo); err != nil {
+	if err := h.notADemo(ctx, demo); err != nil {
+		return err
+	}
+	if err := h.begin(ctx); err != nil {
 		return err
 	}
 	if err := h.start(ctx); err != nil {
@@ -82,16 +87,14 @@ func (h *house) serve(ctx context.Context, out io.Writer, demo bool) error {
 	return h.wait(ctx)
 }
 
-// begin learns which log it is, and makes the first entries of a new one.
-func (h *house) begin(ctx context.Context, demo bool) error {
-	if err := h.notADemo(ctx, demo); err != nil {
+// notADemo refuses to mix a made-up company with a real one.
+func (h *house) notADemo(ctx context.Context, demo bool) error {
+	state, _, _, err := h.operations.State(ctx, operation.Stream)
+	if err != nil {
 		return err
 	}
-	if err := h.nameLog(ctx); err != nil {
-		return err
+	if _, is := state.Demo(); is && !demo {
+		return hint(fmt.Errorf("%s holds a demo", h.dir), "serve it with --demo, or name another folder with --dir")
 	}
-	if !h.roles.node {
-		return nil
-	}
-	return h.firstToken(ctx)
+	return nil
 }

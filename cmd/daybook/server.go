@@ -11,6 +11,8 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+
+	"daybook.example/projections"
 )
 
 // withServer runs work against the server of an existing folder: the one that is
@@ -54,10 +56,13 @@ func (m *Main) withServerOf(ctx context.Context, d dir, work func(context.Contex
 }
 
 func (m *Main) workIn(ctx context.Context, h *house, work func(context.Context, *client) error) error {
-	if err := h.begin(ctx, true); err != nil {
+	if err := h.begin(ctx); err != nil {
 		return err
 	}
 	if err := h.start(ctx); err != nil {
+		return err
+	}
+	if err := h.caughtUp(ctx); err != nil && !errors.Is(err, projections.ErrHalted) { // that one is a thing to look at
 		return err
 	}
 	api := &client{base: h.server.URL(), token: m.flags.token}
@@ -112,7 +117,9 @@ func (m *Main) row(w io.Writer, item json.RawMessage, columns []string) error {
 	}
 	cells := make([]string, len(columns))
 	for i, column := range columns {
-		cells[i] = cell(fields[column])
+		if cells[i] = cell(fields[column]); column == "changes" {
+			cells[i] = changes(fields[column])
+		}
 	}
 	_, err := fmt.Fprintln(w, strings.Join(cells, "\t"))
 	return err
@@ -128,6 +135,22 @@ func cell(value json.RawMessage) string {
 		return text
 	}
 	return string(value)
+}
+
+// changes are old and new values per field, as a table shows them.
+func changes(value json.RawMessage) string {
+	var fields []struct {
+		Path     string
+		Old, New json.RawMessage
+	}
+	if json.Unmarshal(value, &fields) != nil {
+		return cell(value)
+	}
+	texts := make([]string, len(fields))
+	for i, f := range fields {
+		texts[i] = f.Path + ": " + cell(f.Old) + " -> " + cell(f.New)
+	}
+	return strings.Join(texts, "; ")
 }
 
 func (m *Main) version() *cobra.Command {

@@ -98,7 +98,7 @@ func (m *Main) issueAlone(ctx context.Context, d dir, issue access.Issue, life t
 		return "", err
 	}
 	defer func() { err = errors.Join(err, e.close()) }()
-	if err := e.nameLog(ctx); err != nil {
+	if err := e.begin(ctx); err != nil {
 		return "", err
 	}
 	return e.issue(ctx, issue, life)
@@ -122,7 +122,11 @@ func (m *Main) tokenRevoke() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return m.withServer(cmd.Context(), func(ctx context.Context, api *client) error {
 				var answer struct{}
-				return api.post(ctx, "/v1/tokens/"+url.PathEscape(args[0])+"/revocation", struct{}{}, &answer)
+				if err := api.post(ctx, "/v1/tokens/"+url.PathEscape(args[0])+"/revocation", struct{}{}, &answer); err != nil {
+					return err
+				}
+				_, err := fmt.Fprintf(m.Stdout, "%s opens nothing any more\n", args[0])
+				return err
 			})
 		},
 	}
