@@ -43,7 +43,7 @@ func Build(folder string) (binary string, err error) {
 // Options of Start.
 type Options struct {
 	Binary string
-	Dir    string
+	Dir    string   // empty: the program's own choice; then nobody knows when it is ready
 	Verb   string   // serve by default
 	Args   []string // beside --dir and the listeners, which pick free ports
 	Env    []string // beside that of this process
@@ -85,7 +85,10 @@ func Launch(o Options) (*Process, error) {
 	if o.Verb == "" {
 		o.Verb = "serve"
 	}
-	args := append([]string{o.Verb, "--dir", o.Dir, "--listen", "127.0.0.1:0", "--node-listen", "127.0.0.1:0"}, o.Args...)
+	args := append([]string{o.Verb, "--listen", "127.0.0.1:0", "--node-listen", "127.0.0.1:0"}, o.Args...)
+	if o.Dir != "" {
+		args = append(args, "--dir", o.Dir)
+	}
 	p := &Process{Dir: o.Dir, cmd: exec.Command(o.Binary, args...), ended: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), o.Env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.errors
@@ -196,6 +199,9 @@ func (p *Process) Query(ctx context.Context, with func(*pgx.Conn) error) error {
 
 // PID is the number of the process.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Cluster is the folder of the private Postgres, "" if there is none.
+func (p *Process) Cluster() string { return p.cluster }
 
 // Ended is closed when the process is gone.
 func (p *Process) Ended() <-chan struct{} { return p.ended }
