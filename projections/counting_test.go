@@ -173,6 +173,16 @@ func TestACheckpointThatSomebodyMovedIsNotOverwritten(t *testing.T) {
 	m.Expect("select * from tally")
 }
 
+func TestThePlannerKnowsOfABulkOfEventsAtOnce(t *testing.T) {
+	t.Parallel()
+	log := projtest.NewLog(t)
+	for i := range 1200 {
+		log.Append(noon.Add(time.Duration(i)*time.Second), fmt.Sprintf("claim-test-%d", i%2), taken())
+	}
+	projtest.Given(t, log.Events()...).Apply(counting{name: "counting"}).
+		Expect("select reltuples::bigint from pg_class where oid = 'label_position'::regclass", []any{1200})
+}
+
 // isolated is the failure that Isolate answers, if any.
 func isolated(t *testing.T, m *projtest.Model, p projections.Projection, events []projections.Event, waived func(uuid.UUID) bool) *projections.Failure {
 	t.Helper()

@@ -10,6 +10,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
+// analyseMin is how many new events are worth an analysis.
+const analyseMin = 1000
+
 // ErrHeld says that another process owns the projection.
 var ErrHeld = errors.New("another process owns the projection")
 
@@ -21,6 +24,7 @@ type Writer struct {
 	spec       Spec
 	conn       *pgx.Conn // its own: the lock lives as long as it
 	at         Checkpoint
+	analysed   int64 // events at the last analysis
 }
 
 // Ownership says how a Writer keeps others away.
@@ -43,6 +47,7 @@ func Claim(ctx context.Context, pool *pgxpool.Pool, p Projection, o Ownership) (
 	}
 	if err == nil {
 		w.at, err = claim(ctx, w.conn, w.spec, o.Owner)
+		w.analysed = w.at.Events
 	}
 	if err != nil {
 		w.Close()
@@ -88,10 +93,28 @@ func (w *Writer) Apply(ctx context.Context, events []Event, to Position) error {
 	events = labelled(w.unseen(events), w.at.Label)
 	next := w.at.after(events, to)
 	err := w.transact(ctx, next, events, lossy, func(tx pgx.Tx) error { return w.hand(ctx, tx, events) })
-	if err == nil {
-		w.at = next
+	if err != nil {
+		return err
 	}
-	return err
+	w.at = next
+	w.analyse(ctx)
+	return nil
+}
+
+// analyse tells the planner about tables that have grown to twice of what it
+// knows of: until autovacuum comes by it would take them for empty, and a report
+// over an import would take minutes.
+func (w *Writer) analyse(ctx context.Context) {
+	if w.at.Events < w.analysed+analyseMin || w.at.Events < 2*w.analysed {
+		return
+	}
+	w.analysed = w.at.Events
+	// Nothing hangs on it; a lost connection shows at the next batch.
+	_, _ = w.conn.Exec(ctx, `do $$ declare t regclass; begin
+		for t in select c.oid from pg_class c where c.relkind = 'r' and c.relnamespace = '`+w.spec.SchemaName()+`'::regnamespace loop
+			execute format('analyze %s', t);
+		end loop;
+	end $$`)
 }
 
 func (w *Writer) unseen(events []Event) []Event {
