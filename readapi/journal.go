@@ -105,6 +105,7 @@ type Entries struct {
 	PageParams
 	Account    string `query:"account" maxLength:"32" doc:"Entries with a line on this account."`
 	DocumentNo string `query:"document_no" maxLength:"200" doc:"Exactly this document number."`
+	Late       bool   `query:"late" doc:"Only entries whose document is of a month that was closed when they were posted."`
 }
 
 func (s *server) entries(ctx context.Context, in *Entries) (*answer[Page[Entry]], error) {
@@ -122,10 +123,10 @@ func (s *server) entries(ctx context.Context, in *Entries) (*answer[Page[Entry]]
 			return Page[Entry]{}, err
 		}
 		found, err := entriesIn(ctx, tx, at.Known, in.PeriodPath, ` and e.posting_date <= $4::date and e.entry_no > $5
-			and ($6 = '' or e.document_no = $6)
+			and ($6 = '' or e.document_no = $6) and (e.late or not $9)
 			and ($7 = '' or exists (select from api.journal_line l
 				where l.book = e.book and l.period = e.period and l.entry_no = e.entry_no and l.account = $7))
-			order by e.entry_no limit $8`, at.ValidAt.String(), last, in.DocumentNo, in.Account, in.Limit+1)
+			order by e.entry_no limit $8`, at.ValidAt.String(), last, in.DocumentNo, in.Account, in.Limit+1, in.Late)
 		return pageOf(at, in.PageParams, list, found, func(e Entry) cursor { return cursor{Key: strconv.Itoa(e.EntryNo)} }), err
 	})
 }

@@ -115,6 +115,8 @@ func TestGivenEntriesWhenAPeriodIsReadThenTheyComeInPagesWithTheirLines(t *testi
 	require.Len(t, late.at("items"), 1)
 	require.Equal(t, true, late.at("items", 0, "late"))
 	require.Equal(t, "2025-01-31", late.at("items", 0, "document_date"))
+	require.Equal(t, late.at("items"), s.ok(access.Integrator, february+"?late=true").at("items"))
+	require.Len(t, s.ok(access.Integrator, january+"?late=true").at("items"), 0)
 	require.Len(t, s.ok(access.Integrator, january+"?account=1000").at("items"), 1)
 	require.Len(t, s.ok(access.Integrator, february+"?account=1000").at("items"), 0)
 	require.Len(t, s.ok(access.Integrator, february+"?valid_at=2025-02-09").at("items"), 1, "the reversal is posted a day later")

@@ -270,3 +270,52 @@ func TestTenThousandEntriesAreProjectedInSeconds(t *testing.T) {
 	v := tables{c, t, pool}
 	require.Equal(t, []string{"1200 10001.0000 0.0000", "4000 0.0000 10001.0000"}, v.balance("2025-01-31", c.Known("2025-01-02")))
 }
+
+func TestGivenAnyTimeZoneWhenEventsAreProjectedThenTheTablesAreTheSame(t *testing.T) {
+	t.Parallel()
+	c := busyBooks(t)
+	dump := func(v tables) (all [][]string) {
+		for _, table := range []string{"book_fact", "journal_entry", "journal_line"} {
+			all = append(all, v.rows(`select t::text from `+table+` t order by t::text collate "C"`)...)
+		}
+		return all
+	}
+	want := dump(project(t, c, len(c.Events)))
+	for _, zone := range []string{"Pacific/Kiritimati", "America/Los_Angeles"} {
+		pool := postgrestest.New(t)
+		config := pool.Config()
+		config.ConnConfig.RuntimeParams["timezone"] = zone
+		there, err := pgxpool.NewWithConfig(t.Context(), config)
+		require.NoError(t, err)
+		defer there.Close()
+		c.Project(there, model.New(), 2)
+		require.Equal(t, want, dump(tables{c, t, pool}), zone)
+	}
+}
+
+func TestGivenADashboardWhenItReadsTheStableNamesThenItSeesTheBooksAndNothingElse(t *testing.T) {
+	t.Parallel()
+	c := busyBooks(t)
+	program, report := postgrestest.Pair(t)
+	c.Project(program, model.New(), 512)
+	for query, rows := range map[string]int{
+		`select * from read.journal_line`:                                                                      12,
+		`select * from read.journal_entry where late`:                                                          1,
+		`select * from read.trial_balance('main', '2025-12-31')`:                                               3,
+		`select * from read.account_movement('other')`:                                                         2,
+		`select * from read.accounts() where blocked`:                                                          1,
+		`select * from read.books(0)`:                                                                          0,
+		`select * from read.period_status() where state = 'closed'`:                                            1,
+		`select * from read.period_status(read.journal_position_at('2025-01-02 12:00Z')) where state = 'open'`: 3,
+	} {
+		found, err := report.Query(t.Context(), query)
+		require.NoError(t, err, query)
+		all, err := pgx.CollectRows(found, func(pgx.CollectableRow) (struct{}, error) { return struct{}{}, nil })
+		require.NoError(t, err, query)
+		require.Len(t, all, rows, query)
+	}
+	for _, query := range []string{`select * from rm_journal_line_v1.journal_line`, `select * from api.journal_line`} {
+		_, err := report.Exec(t.Context(), query)
+		require.ErrorContains(t, err, "permission denied", query)
+	}
+}
