@@ -75,7 +75,10 @@ func (w *Writer) lock(ctx context.Context) error {
 func (w *Writer) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
-	_ = w.conn.Close(ctx) // the lock goes with it
+	// The lock goes with the connection, but only when the server has noticed; a
+	// successor need not wait for that.
+	_, _ = w.conn.Exec(ctx, "select pg_advisory_unlock_all()")
+	_ = w.conn.Close(ctx)
 }
 
 // Checkpoint is what is committed.
