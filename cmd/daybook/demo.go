@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,7 +53,7 @@ func (m *Main) runDemo(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	return errors.Join(h.showDemo(ctx, m.Stdout), h.close())
+	return cmp.Or(h.showDemo(ctx, m.Stdout), h.close())
 }
 
 // demoDir is the folder given by hand, or a temporary one.
@@ -78,6 +79,9 @@ func (h *house) showDemo(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	if err := h.caughtUp(ctx); err != nil {
+		return err
+	}
+	if err := h.writeDown(); err != nil {
 		return err
 	}
 	h.announce(out)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -53,7 +54,8 @@ func (e *engine) onClose(f func(context.Context) error) { e.closers = append(e.c
 
 // close stops everything, in the order opposite to that of starting, within
 // stopMax. Each part may take half of the time that is left, so that requests
-// which do not end leave enough for the parts below them.
+// which do not end leave enough for the parts below them. After an error callers
+// report that one, for what it made impossible to close is no news.
 func (e *engine) close() error {
 	deadline := time.Now().Add(stopMax - time.Second)
 	var errs []error
@@ -76,7 +78,7 @@ func (m *Main) openEngine(ctx context.Context, d dir, withNode bool) (*engine, e
 	}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
-			return nil, errors.Join(err, e.close())
+			return nil, cmp.Or(err, e.close())
 		}
 	}
 	e.wire()
@@ -136,7 +138,7 @@ func (e *engine) connect(context.Context) error {
 	return nil
 }
 
-const reachMax = 15 * time.Second // for the first answer of an event store elsewhere
+const reachMax = 10 * time.Second // for the first answer of an event store elsewhere
 
 // openKeys opens the keys, and makes them for an empty log only: a log without
 // its keys would be a company of erased people.

@@ -73,6 +73,14 @@ func (h *house) start(ctx context.Context) error {
 	return h.openDoors(ctx)
 }
 
+// stay is start for a process that others are meant to find.
+func (h *house) stay(ctx context.Context) error {
+	if err := h.start(ctx); err != nil {
+		return err
+	}
+	return h.writeDown()
+}
+
 // prepare takes what can be refused: the database and the address.
 func (h *house) prepare(ctx context.Context) error {
 	if !h.roles.node && !h.roles.api && !h.roles.projections {
@@ -86,7 +94,7 @@ func (h *house) prepare(ctx context.Context) error {
 	return nil
 }
 
-// openDoors starts the projectors, answers requests and says where.
+// openDoors starts the projectors and answers requests.
 func (h *house) openDoors(ctx context.Context) error {
 	if h.roles.projections {
 		h.run(ctx, readModels(h.keys))
@@ -97,7 +105,7 @@ func (h *house) openDoors(ctx context.Context) error {
 		}
 		h.sweepClaims()
 	}
-	return h.writeDown()
+	return nil
 }
 
 // openDatabase starts the private Postgres, or connects to the one that

@@ -1,8 +1,8 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -70,17 +70,17 @@ func (m *Main) serveUntilDone(ctx context.Context, d dir, r roles, demo bool) er
 	if err != nil {
 		return err
 	}
-	return errors.Join(h.serve(ctx, m.Stdout, demo), h.close())
+	return cmp.Or(h.serve(ctx, m.Stdout, demo), h.close())
 }
 
 func (h *house) serve(ctx context.Context, out io.Writer, demo bool) error {
-	if err := h.notADemo(ctx, demo); err != nil {
-		return err
-	}
 	if err := h.begin(ctx); err != nil {
 		return err
 	}
-	if err := h.start(ctx); err != nil {
+	if err := h.notADemo(ctx, demo); err != nil {
+		return err
+	}
+	if err := h.stay(ctx); err != nil {
 		return err
 	}
 	h.announce(out)

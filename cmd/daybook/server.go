@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,7 +17,8 @@ import (
 )
 
 // withServer runs work against the server of an existing folder: the one that is
-// running, or one of its own, which it stops afterwards.
+// running, or one of its own, which nobody else finds and which it stops
+// afterwards.
 func (m *Main) withServer(ctx context.Context, work func(context.Context, *client) error) error {
 	d, err := m.existingDir()
 	if err != nil {
@@ -48,11 +50,15 @@ func (m *Main) withServerOf(ctx context.Context, d dir, work func(context.Contex
 	}
 	m.flags.listen, m.flags.nodeListen = "127.0.0.1:0", "127.0.0.1:0" // nobody else is meant to come
 	m.flags.tlsCert, m.flags.tlsKey = "", ""
-	h, err := m.open(ctx, d, allRoles)
+	r := allRoles
+	if d.locked() {
+		r = roles{api: true} // beside the process that carries the node
+	}
+	h, err := m.open(ctx, d, r)
 	if err != nil {
 		return err
 	}
-	return errors.Join(m.workIn(ctx, h, work), h.close())
+	return cmp.Or(m.workIn(ctx, h, work), h.close())
 }
 
 func (m *Main) workIn(ctx context.Context, h *house, work func(context.Context, *client) error) error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -97,7 +98,7 @@ func (m *Main) issueAlone(ctx context.Context, d dir, issue access.Issue, life t
 	if err != nil {
 		return "", err
 	}
-	defer func() { err = errors.Join(err, e.close()) }()
+	defer func() { err = cmp.Or(err, e.close()) }()
 	if err := e.begin(ctx); err != nil {
 		return "", err
 	}
