@@ -19,7 +19,7 @@ func (m *Main) auditLog() *cobra.Command {
 	filters := map[string]*string{}
 	limit := 20
 	cmd := &cobra.Command{
-		Use: "log", Short: "List the audited events, oldest first, with old and new values", Args: cobra.NoArgs,
+		Use: "log", Short: "List the audited events, oldest first, with old and new values", Args: none,
 		Example: "  daybook audit log --actor finance-desk --from 2025-01-01T00:00:00Z --limit 10\n  daybook audit log --document S-2024-06-1 --output json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			query := url.Values{"limit": {strconv.Itoa(min(max(limit, 1), 500))}}
@@ -49,7 +49,7 @@ func (m *Main) auditLog() *cobra.Command {
 func (m *Main) auditHistory() *cobra.Command {
 	attribute := ""
 	cmd := &cobra.Command{
-		Use: "history EMPLOYEE", Short: "Show what was believed of an employee, and from when to when", Args: cobra.ExactArgs(1),
+		Use: "history EMPLOYEE", Short: "Show what was believed of an employee, and from when to when", Args: one("EMPLOYEE"),
 		Example: "  daybook audit history 0b7c...  --attribute compensation",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			query := url.Values{}

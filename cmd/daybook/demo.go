@@ -36,7 +36,7 @@ func (m *Main) demo() *cobra.Command {
 it as daybook serve would. Without --dir everything is temporary and gone when it stops; with --dir
 the same demo goes on at the next start.`,
 		Example: "  daybook demo\n  daybook demo --dir ./demo --listen 127.0.0.1:0",
-		Args:    cobra.NoArgs,
+		Args:    none,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return m.runDemo(cmd.Context()) },
 	}
 }

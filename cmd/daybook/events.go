@@ -35,7 +35,7 @@ func filter(cmd *cobra.Command) func() url.Values {
 func (m *Main) eventsRead() *cobra.Command {
 	limit := 20
 	cmd := &cobra.Command{
-		Use: "read", Short: "Print events in the order of the log", Args: cobra.NoArgs,
+		Use: "read", Short: "Print events in the order of the log", Args: none,
 		Example: "  daybook events read --category journal --limit 3\n  daybook events read --from 4711/4711 --output json",
 	}
 	query := filter(cmd)
@@ -70,7 +70,7 @@ func (m *Main) eventsRead() *cobra.Command {
 
 func (m *Main) eventsTail() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "tail", Short: "Print events as they are recorded, until Ctrl-C", Args: cobra.NoArgs,
+		Use: "tail", Short: "Print events as they are recorded, until Ctrl-C", Args: none,
 		Long:    "Prints the events after --from (default: from now on) and goes on with those to come, until Ctrl-C.",
 		Example: "  daybook events tail --category employee",
 	}

@@ -18,13 +18,7 @@ import (
 )
 
 func (m *Main) importing() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "import",
-		Short: "Bring in real data; a repeated import adds nothing",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(&cobra.Command{
+	return group("import", "Bring in real data; a repeated import adds nothing", &cobra.Command{
 		Use:   "adventureworks FOLDER",
 		Short: "Import people, pay, sales and purchases of the AdventureWorks sample from its CSV files",
 		Long: `Imports the AdventureWorks sample company: 290 people with departments, managers and pay, 1,566
@@ -33,7 +27,7 @@ sales orders and 3,689 complete purchase orders as balanced entries in the book 
 It talks to the server that runs on --dir, or starts one for the time of the import. It may be
 repeated at any time, also after it was interrupted: what is there already is not added again.`,
 		Example: "  daybook import adventureworks ./adventureworks",
-		Args:    cobra.ExactArgs(1),
+		Args:    one("FOLDER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			source, err := adventureworks.Read(args[0])
 			if err != nil {
@@ -52,7 +46,6 @@ repeated at any time, also after it was interrupted: what is there already is no
 			})
 		},
 	})
-	return cmd
 }
 
 // importPlan sends the plan step by step, waits for the read models and prints
@@ -74,11 +67,21 @@ func (m *Main) importPlan(ctx context.Context, api *client, plan adventureworks.
 	if err != nil {
 		return fmt.Errorf("read the control totals: %w", err)
 	}
-	ok := run.outcome.Report(m.Stdout, totals, time.Since(started))
-	if !ok {
+	report := run.outcome.Report(totals, time.Since(started))
+	if err := m.printReport(report); err != nil {
+		return err
+	}
+	if !report.Agrees() {
 		return hint(errors.New("the import does not agree with the control totals"), "see the lines marked DIFFERS above")
 	}
 	return nil
+}
+
+func (m *Main) printReport(report adventureworks.Report) error {
+	if m.flags.output == "json" {
+		return json.NewEncoder(m.Stdout).Encode(report)
+	}
+	return report.Print(m.Stdout)
 }
 
 type importRun struct {

@@ -122,6 +122,8 @@ builds read models from it, and answers what was so on any day as known on any o
 
 Start with:  daybook demo      everything on embedded defaults, with a generated company
              daybook serve     the same for real, in --dir`,
+		Args:          none,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
@@ -130,6 +132,7 @@ Start with:  daybook demo      everything on embedded defaults, with a generated
 	}
 	root.SetOut(m.Stdout)
 	root.SetErr(m.Stderr)
+	root.SetFlagErrorFunc(wrongFlag)
 	p := root.PersistentFlags()
 	f := &m.flags
 	p.StringVar(&f.dir, "dir", "", "folder of the log, the keys and the read models (default $XDG_DATA_HOME/daybook; demo: a temporary one)")

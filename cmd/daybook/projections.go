@@ -12,7 +12,7 @@ import (
 
 func (m *Main) projections() *cobra.Command {
 	return group("projections", "Operate the read models", &cobra.Command{
-		Use: "list", Short: "List the read models with state, position and lag", Args: cobra.NoArgs,
+		Use: "list", Short: "List the read models with state, position and lag", Args: none,
 		Example: "  daybook projections list --output json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return m.withServer(cmd.Context(), func(ctx context.Context, api *client) error {

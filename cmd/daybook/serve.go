@@ -47,7 +47,7 @@ On an empty log one admin token is issued, valid for 24 hours, into DIR/admin.to
 		Example: `  daybook serve
   daybook serve --dir ./books --listen 127.0.0.1:9000
   DAYBOOK_EVENTSTORE='esdb://host:2113?tls=true' daybook serve`,
-		Args: cobra.NoArgs,
+		Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := parseRoles(names)
 			if err != nil {

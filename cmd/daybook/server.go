@@ -161,17 +161,13 @@ func changes(value json.RawMessage) string {
 
 func (m *Main) version() *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		Use: "version", Short: "Print the version", Args: none,
 		RunE: func(*cobra.Command, []string) error {
+			if m.flags.output == "json" {
+				return json.NewEncoder(m.Stdout).Encode(map[string]string{"version": version})
+			}
 			_, err := fmt.Fprintln(m.Stdout, "daybook", version)
 			return err
 		},
 	}
-}
-
-// group is a verb that only holds others.
-func group(use, short string, of ...*cobra.Command) *cobra.Command {
-	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	cmd.AddCommand(of...)
-	return cmd
 }

@@ -22,7 +22,7 @@ func (m *Main) tokenIssue() *cobra.Command {
 	var role, principal, employeeID string
 	life := tokenLife
 	cmd := &cobra.Command{
-		Use: "issue", Short: "Issue a token; it is shown once, alone on the last line", Args: cobra.NoArgs,
+		Use: "issue", Short: "Issue a token; it is shown once, alone on the last line", Args: none,
 		Long: `Issues an access token for a role: employee, hr, payroll, finance, auditor, integrator, operator or
 admin. Without a running server no token is needed: who can read the folder is its operator.`,
 		Example: "  daybook token issue --role auditor --for 720h\n  TOKEN=$(daybook token issue --role integrator | tail -1)",
@@ -107,7 +107,7 @@ func (m *Main) issueAlone(ctx context.Context, d dir, issue access.Issue, life t
 
 func (m *Main) tokenList() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List all tokens ever issued, without their secrets", Args: cobra.NoArgs,
+		Use: "list", Short: "List all tokens ever issued, without their secrets", Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return m.withServer(cmd.Context(), func(ctx context.Context, api *client) error {
 				return m.list(ctx, api, "/v1/tokens", url.Values{}, -1, []string{"id", "role", "principal", "employee_id", "expires", "revoked"})
@@ -118,7 +118,7 @@ func (m *Main) tokenList() *cobra.Command {
 
 func (m *Main) tokenRevoke() *cobra.Command {
 	return &cobra.Command{
-		Use: "revoke TOKEN-ID", Short: "End a token at once", Args: cobra.ExactArgs(1),
+		Use: "revoke TOKEN-ID", Short: "End a token at once", Args: one("TOKEN-ID"),
 		Example: "  daybook token list\n  daybook token revoke 0b7c...",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return m.withServer(cmd.Context(), func(ctx context.Context, api *client) error {

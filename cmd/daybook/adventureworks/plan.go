@@ -24,7 +24,10 @@ type Line struct {
 }
 
 // A Left is a row that became no fact, or not a whole one, and why.
-type Left struct{ Ref, Reason string }
+type Left struct {
+	Ref    string `json:"ref"` // file:row
+	Reason string `json:"reason"`
+}
 
 // A Plan is the whole import: its commands in an order that works, and the rows
 // left aside before any command was sent.

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -140,35 +141,49 @@ func moved(ctx context.Context, get getter, day domain.Date, account string, sid
 	return domain.MustDecimal("0.0000"), nil
 }
 
-// Report prints the outcome beside the control totals and reports whether they agree.
-func (o *Outcome) Report(w io.Writer, f Figures, took time.Duration) bool {
-	fmt.Fprintf(w, "%d commands: %d added, %d known already, %d refused by rule; %.1f s until every read model had them\n\n",
-		len(o.lines), o.added, o.knownTwice, len(o.left), took.Seconds())
-	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	agree := true
-	row := func(what, expected, found string) {
-		mark := "ok"
-		if expected != found {
-			mark, agree = "DIFFERS", false
-		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", what, expected, found, mark)
+// A Report is the outcome beside the control totals.
+type Report struct {
+	Commands int     `json:"commands"`
+	Added    int     `json:"added"`
+	Known    int     `json:"known"`
+	Refused  int     `json:"refused"`
+	Seconds  float64 `json:"seconds"` // until every read model had them
+	Totals   []Total `json:"control_totals"`
+	Left     []Left  `json:"left_aside"`
+}
+
+// A Total is one control total.
+type Total struct {
+	Name     string `json:"name"`
+	Expected string `json:"expected"`
+	Found    string `json:"found"`
+}
+
+// Report sets the outcome beside the control totals.
+func (o *Outcome) Report(f Figures, took time.Duration) Report {
+	r := Report{
+		Commands: len(o.lines), Added: o.added, Known: o.knownTwice, Refused: len(o.left), Seconds: took.Seconds(),
+		Left: slices.Concat(o.plan.Left, o.left),
 	}
-	fmt.Fprintln(table, "control total\texpected\tfound\t")
+	add := func(name, expected, found string) { r.Totals = append(r.Totals, Total{name, expected, found}) }
 	for _, day := range slices.Sorted(maps.Keys(headcounts)) {
-		row("head count on "+day, headcounts[day], f.Headcount[day])
+		add("head count on "+day, headcounts[day], f.Headcount[day])
 	}
 	count, sum := o.sum(edge.ChangeCompensation, "hr/")
-	row("pay rates", fmt.Sprint(payCount), fmt.Sprint(count))
-	row("sum of pay rates", payAll, sum.String())
+	add("pay rates", fmt.Sprint(payCount), fmt.Sprint(count))
+	add("sum of pay rates", payAll, sum.String())
 	for _, month := range slices.Sorted(maps.Keys(months)) {
-		row(fmt.Sprintf("orders of %s", month), fmt.Sprint(orders[month]), fmt.Sprint(o.ordersIn(month)))
-		row(fmt.Sprintf("total due of %s", month), months[month], f.Sales[month])
+		add("orders of "+month, fmt.Sprint(orders[month]), fmt.Sprint(o.ordersIn(month)))
+		add("total due of "+month, months[month], f.Sales[month])
 	}
-	row("total due of all orders", salesAll, f.SalesAll)
-	row("total due of complete purchase orders", purchasesAll, f.Purchases)
-	_ = table.Flush()
-	o.printLeft(w)
-	return agree
+	add("total due of all orders", salesAll, f.SalesAll)
+	add("total due of complete purchase orders", purchasesAll, f.Purchases)
+	return r
+}
+
+// Agrees reports whether all control totals were found as expected.
+func (r Report) Agrees() bool {
+	return !slices.ContainsFunc(r.Totals, func(t Total) bool { return t.Expected != t.Found })
 }
 
 func (o *Outcome) ordersIn(month string) (count int) {
@@ -180,20 +195,71 @@ func (o *Outcome) ordersIn(month string) (count int) {
 	return count
 }
 
-// printLeft lists every row left aside, by reason.
-func (o *Outcome) printLeft(w io.Writer) {
-	byReason := make(map[string][]string)
-	for _, left := range slices.Concat(o.plan.Left, o.left) {
-		reason, detail, found := strings.Cut(left.Reason, " for order ")
-		if found {
-			detail = " (order " + detail + ")"
+// Print writes the report for people to read.
+func (r Report) Print(w io.Writer) error {
+	fmt.Fprintf(w, "%d commands: %d added, %d known already, %d refused by rule; %.1f s until every read model had them\n\n",
+		r.Commands, r.Added, r.Known, r.Refused, r.Seconds)
+	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(table, "control total\texpected\tfound\t")
+	for _, t := range r.Totals {
+		mark := "ok"
+		if t.Expected != t.Found {
+			mark = "DIFFERS"
 		}
-		byReason[reason] = append(byReason[reason], left.Ref+detail)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", t.Name, t.Expected, t.Found, mark)
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	return r.printLeft(w)
+}
+
+// printLeft lists every row left aside, by reason and file.
+func (r Report) printLeft(w io.Writer) error {
+	byReason := make(map[string][]string)
+	for _, left := range r.Left {
+		byReason[left.Reason] = append(byReason[left.Reason], left.Ref)
 	}
 	fmt.Fprintf(w, "\nrows left aside or taken without a part of them:\n")
 	for _, reason := range slices.SortedFunc(maps.Keys(byReason), func(a, b string) int {
 		return cmp.Or(len(byReason[a])-len(byReason[b]), strings.Compare(a, b))
 	}) {
-		fmt.Fprintf(w, "\n%d: %s\n  %s\n", len(byReason[reason]), reason, strings.Join(byReason[reason], "\n  "))
+		refs := byReason[reason]
+		if _, err := fmt.Fprintf(w, "  %d: %s\n      %s\n", len(refs), reason, strings.Join(ranges(refs), "\n      ")); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+// ranges names rows (file:row) a line a file, neighbours as from-to.
+func ranges(refs []string) (lines []string) {
+	rows := make(map[string][]int)
+	for _, ref := range refs {
+		file, number, _ := strings.Cut(ref, ":")
+		row, _ := strconv.Atoi(number)
+		rows[file] = append(rows[file], row)
+	}
+	for _, file := range slices.Sorted(maps.Keys(rows)) {
+		slices.Sort(rows[file])
+		lines = append(lines, file+" rows "+runs(rows[file]))
+	}
+	return lines
+}
+
+// runs writes ascending numbers, those in a row as first-last.
+func runs(numbers []int) string {
+	var parts []string
+	for first := 0; first < len(numbers); {
+		last := first
+		for last+1 < len(numbers) && numbers[last+1] <= numbers[last]+1 {
+			last++
+		}
+		part := strconv.Itoa(numbers[first])
+		if last > first {
+			part += "-" + strconv.Itoa(numbers[last])
+		}
+		parts, first = append(parts, part), last+1
+	}
+	return strings.Join(parts, ", ")
 }
