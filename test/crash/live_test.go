@@ -16,7 +16,7 @@ import (
 // killed while others write and are refused now and then.
 func TestGivenWritersWhenProjectorsRestartThenEveryReadModelIsExact(t *testing.T) {
 	t.Parallel()
-	writing := program.Options{Args: []string{"--roles", "node,api"}}
+	writing := program.Options{Args: []string{"--roles", "node,api"}, Live: true}
 	projecting := program.Options{Args: []string{"--roles", "projections"}}
 	for range program.Level(1, 3) {
 		home, l := found(t, writing)

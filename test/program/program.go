@@ -47,6 +47,7 @@ type Options struct {
 	Verb   string   // serve by default
 	Args   []string // beside --dir and the listeners, which pick free ports
 	Env    []string // beside that of this process
+	Live   bool     // wait until it is live only: without projectors, nobody makes it ready
 }
 
 // Process is the program at work.
@@ -55,6 +56,7 @@ type Process struct {
 	Dir     string
 	Token   string        // of the admin
 	Took    time.Duration // from the start to ready
+	live    bool
 	began   time.Time
 	cmd     *exec.Cmd
 	out     output
@@ -89,7 +91,7 @@ func Launch(o Options) (*Process, error) {
 	if o.Dir != "" {
 		args = append(args, "--dir", o.Dir)
 	}
-	p := &Process{Dir: o.Dir, cmd: exec.Command(o.Binary, args...), ended: make(chan struct{})}
+	p := &Process{Dir: o.Dir, live: o.Live, cmd: exec.Command(o.Binary, args...), ended: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), o.Env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.errors
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt of the tests is none of the program's
@@ -144,7 +146,11 @@ func (p *Process) written() bool {
 }
 
 func (p *Process) answers(ctx context.Context) bool {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.HTTP+"/readyz", nil)
+	path := "/readyz"
+	if p.live {
+		path = "/healthz"
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.HTTP+path, nil)
 	if err != nil {
 		return false
 	}

@@ -1,0 +1,94 @@
+// Command bench prints the figures of the README, with the machine named:
+//
+//	go run ./test/bench -binary bin/daybook -data FOLDER
+//
+// Absolute times drift with the machine's other work. What a goal depends on is
+// a ratio of two things measured side by side, in turns: the median of all
+// pairs, with their range.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"text/tabwriter"
+	"time"
+
+	"daybook.example/test/program"
+)
+
+func main() {
+	binary := flag.String("binary", "bin/daybook", "the program")
+	data := flag.String("data", "", "folder of the AdventureWorks CSV files; without it there is no import")
+	pairs := flag.Int("pairs", 5, "how often two things are measured side by side")
+	round := flag.Duration("round", 2*time.Second, "how long each of them")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	b := &bench{binary: *binary, data: *data, pairs: *pairs, round: *round}
+	if err := b.run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+type bench struct {
+	binary, data string
+	pairs        int
+	round        time.Duration
+	table        *tabwriter.Writer
+}
+
+func (b *bench) run(ctx context.Context) (err error) {
+	if b.binary, err = filepath.Abs(b.binary); err != nil {
+		return err
+	}
+	fmt.Println(machine())
+	b.table = tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
+	for _, group := range []struct {
+		name string
+		of   func(context.Context) error
+	}{
+		{"start", b.starts}, {"idle", b.idle}, {"import", b.imports}, {"commands", b.commands}, {"append to visible", b.visible},
+	} {
+		b.row("\n"+group.name, "", "")
+		if err := group.of(ctx); err != nil {
+			return fmt.Errorf("%s: %w", group.name, err)
+		}
+		if err := b.table.Flush(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// row prints one figure and, where there is one, its aim.
+func (b *bench) row(figure, measured, aim string) {
+	if aim != "" {
+		aim = "aim " + aim
+	}
+	fmt.Fprintf(b.table, "%s\t%s\t%s\n", figure, measured, aim)
+}
+
+// on runs work with the program on a folder of its own, which goes afterwards.
+func (b *bench) on(ctx context.Context, work func(dir string, p *program.Process) error, args ...string) (err error) {
+	dir, err := os.MkdirTemp("", "daybook-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	p, err := program.Start(ctx, program.Options{Binary: b.binary, Dir: dir, Args: args, Live: args != nil})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		_, stopped := p.Stop(20 * time.Second)
+		err = errors.Join(err, stopped, p.DropCluster())
+	}()
+	return work(dir, p)
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// machine names what the figures are of.
+func machine() string {
+	return fmt.Sprintf("%d cores (%s), %d MiB of memory, %s, %s", runtime.NumCPU(), cmp.Or(field("/proc/cpuinfo", "model name"), runtime.GOARCH),
+		kibibytes("/proc/meminfo", "MemTotal")/1024, runtime.GOOS, runtime.Version())
+}
+
+// field is the first value of a name in a file of /proc.
+func field(file, name string) string {
+	f, err := os.Open(file)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if key, value, _ := strings.Cut(lines.Text(), ":"); strings.TrimSpace(key) == name {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+func kibibytes(file, name string) int {
+	n, _ := strconv.Atoi(strings.TrimSuffix(field(file, name), " kB"))
+	return n
+}
+
+// memory is a process's own in MiB: VmRSS now, VmHWM at its peak.
+func memory(pid int, name string) int {
+	return kibibytes(fmt.Sprintf("/proc/%d/status", pid), name) / 1024
+}
+
+const ticksPerSecond = 100 // of /proc; Linux has had no other for user space
+
+// cpuOf is what a process has used, to a hundredth of a second.
+func cpuOf(pid int) time.Duration {
+	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(content[strings.LastIndexByte(string(content), ')')+1:]))
+	user, _ := strconv.Atoi(fields[11])
+	system, _ := strconv.Atoi(fields[12])
+	return time.Duration(user+system) * time.Second / ticksPerSecond
+}
+
+// ownCPU is what this process has used.
+func ownCPU() time.Duration {
+	var usage syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+// times are durations of one thing done often.
+type times []time.Duration
+
+func (t times) percentile(p float64) time.Duration {
+	if len(t) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(t))
+	return sorted[min(int(p*float64(len(sorted))), len(sorted)-1)]
+}
+
+func (t times) String() string {
+	return fmt.Sprintf("p50 %s, p99 %s", short(t.percentile(0.50)), short(t.percentile(0.99)))
+}
+
+func short(d time.Duration) string {
+	if d < 10*time.Millisecond {
+		return d.Round(10 * time.Microsecond).String()
+	}
+	return d.Round(100 * time.Microsecond).String()
+}
+
+// spread is the median of numbers with their range.
+func spread(numbers []float64, format string) string {
+	sorted := slices.Sorted(slices.Values(numbers))
+	return fmt.Sprintf(format+" ("+format+" to "+format+")", sorted[len(sorted)/2], sorted[0], sorted[len(sorted)-1])
+}
+
+// A round is what was measured of one side.
+type round struct {
+	each times
+	wall time.Duration
+	cpu  time.Duration
+}
+
+func (r round) perSecond() float64 { return float64(len(r.each)) / r.wall.Seconds() }
+func (r round) cpuEach() float64   { return float64(r.cpu.Microseconds()) / float64(len(r.each)) }
+
+// drive does one thing after the other from each of some clients, for a while;
+// cpu is asked before and after.
+func drive(ctx context.Context, clients int, during time.Duration, cpu func() time.Duration, one func(ctx context.Context, client int) error) (round, error) {
+	parts, failed := make([]times, clients), atomic.Pointer[error]{}
+	var all sync.WaitGroup
+	before, began := cpu(), time.Now()
+	for client := range clients {
+		all.Go(func() {
+			for time.Since(began) < during && failed.Load() == nil {
+				start := time.Now()
+				if err := one(ctx, client); err != nil {
+					failed.Store(&err)
+					return
+				}
+				parts[client] = append(parts[client], time.Since(start))
+			}
+		})
+	}
+	all.Wait()
+	r := round{slices.Concat(parts...), time.Since(began), cpu() - before}
+	if err := failed.Load(); err != nil {
+		return r, *err
+	}
+	return r, nil
+}

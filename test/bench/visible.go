@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"sync"
+	"time"
+
+	"daybook.example/test/program"
+)
+
+const (
+	visibleFor = 5 * time.Second
+	asking     = 100 // questions a second at most, so that they are no load of their own
+)
+
+// visible measures, at a steady rate of commands, how long after a command's
+// answer its event is in an answer of the read API: a GET with after= (P10).
+func (b *bench) visible(ctx context.Context) error {
+	return b.on(ctx, func(_ string, p *program.Process) error {
+		people, err := employ(ctx, p)
+		if err != nil {
+			return err
+		}
+		for _, rate := range []int{100, 1000} {
+			if err := p.Client().CaughtUp(ctx); err != nil {
+				return err
+			}
+			o := observation{people: people}
+			if err := o.at(ctx, rate); err != nil {
+				return err
+			}
+			at := fmt.Sprintf("%d/s: ", rate)
+			b.row(at+"command answered", o.answered.String(), "")
+			b.row(at+"from there to visible", o.seen.String(), "p50 5ms")
+			b.row(at+"visible / answered, from the sending (P10)", fmt.Sprintf("p50 %.2f, p99 %.2f", o.ratio(0.50), o.ratio(0.99)), "1.4; 1.3")
+		}
+		return nil
+	})
+}
+
+// An observation is of commands that are sent at fixed times, whether the ones
+// before are answered or not.
+type observation struct {
+	people               *workforce
+	mu                   sync.Mutex
+	answered, seen, both times
+	failed               error
+}
+
+func (o *observation) at(ctx context.Context, rate int) error {
+	var all sync.WaitGroup
+	began := time.Now()
+	for n := range rate * int(visibleFor.Seconds()) {
+		due := began.Add(time.Duration(n) * time.Second / time.Duration(rate))
+		if err := sleep(ctx, time.Until(due)); err != nil {
+			return err
+		}
+		all.Go(func() { o.one(ctx, due, n%max(rate/asking, 1) == 0) })
+	}
+	all.Wait()
+	return o.failed
+}
+
+// one sends a command and, where asked, looks for it.
+func (o *observation) one(ctx context.Context, due time.Time, look bool) {
+	id, position, err := o.people.raised(ctx)
+	answered := time.Now()
+	if err == nil && look {
+		var answer program.Answer
+		answer, err = o.people.client.Get(ctx, "/v1/employees/"+id, url.Values{"after": {position}, "valid_at": {"2020-01-01"}})
+		if err == nil {
+			err = answer.Into(&struct{}{})
+		}
+	}
+	seen := time.Now()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err != nil {
+		o.failed = err
+		return
+	}
+	if look {
+		o.answered = append(o.answered, answered.Sub(due))
+		o.seen = append(o.seen, seen.Sub(answered))
+		o.both = append(o.both, seen.Sub(due))
+	}
+}
+
+func (o *observation) ratio(p float64) float64 {
+	return float64(o.both.percentile(p)) / float64(o.answered.percentile(p))
+}
