@@ -16,11 +16,6 @@ import (
 	"daybook.example/eventstore"
 )
 
-const (
-	waitMax   = 5 * time.Second
-	pollEvery = 20 * time.Millisecond
-)
-
 // A position is a place in the log as the tables keep it: the commit position,
 // which the embedded node's prepare position equals.
 type position int64
@@ -191,58 +186,21 @@ type mark struct {
 	state    string
 }
 
-type querier interface {
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}
+// marksSQL reads the checkpoints of the versions that the views are of.
+const marksSQL = `select name, version, commit_pos, prepare_pos, state
+	from daybook.projection_checkpoint c join daybook.projection_version v using (name, version)
+	where v.views is not null`
 
-// marked reads a projector's checkpoint. In a snapshot it belongs to the rows.
-func marked(ctx context.Context, q querier, projection string) (m mark, err error) {
-	err = q.QueryRow(ctx, `select version, commit_pos, prepare_pos, state from daybook.projection_checkpoint
-		where name = $1 order by version desc limit 1`, projection).Scan(&m.version, &m.position.Commit, &m.position.Prepare, &m.state)
+// marked reads a projector's checkpoint: in a snapshot it belongs to the rows.
+func marked(ctx context.Context, tx pgx.Tx, projection string) (m mark, err error) {
+	err = tx.QueryRow(ctx, marksSQL+" and name = $1", projection).Scan(nil, &m.version, &m.position.Commit, &m.position.Prepare, &m.state)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return m, edge.NewProblem(http.StatusServiceUnavailable, "read-model-missing", "the read model is not there yet; a process with role projections makes it").RetryAfter(time.Second)
+		return m, readModelMissing()
 	}
 	if err != nil {
 		err = fmt.Errorf("read the checkpoint of %s: %w", projection, err)
 	}
 	return m, err
-}
-
-// reach waits until a read model has passed a position.
-func (s *server) reach(ctx context.Context, projection string, awaited eventstore.Position) error {
-	if awaited.IsZero() {
-		return nil
-	}
-	deadline := time.NewTimer(waitMax)
-	defer deadline.Stop()
-	for {
-		changed := s.changed()
-		m, err := marked(ctx, s.Pool, projection)
-		switch {
-		case err != nil:
-			return err
-		case !m.position.Less(awaited):
-			return nil
-		case m.state == "halted":
-			return edge.NewProblem(http.StatusServiceUnavailable, "read-model-halted", "the read model is halted before this position; an operator must act").RetryAfter(time.Minute)
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-deadline.C:
-			return edge.NewProblem(http.StatusServiceUnavailable, "not-reached", fmt.Sprintf("the read model is at %s and did not reach %s in time", m.position, awaited)).RetryAfter(time.Second)
-		case <-changed:
-		case <-time.After(pollEvery):
-		}
-	}
-}
-
-// changed is closed at the next commit of a projector in this process.
-func (s *server) changed() <-chan struct{} {
-	if s.Changed == nil {
-		return nil
-	}
-	return s.Changed()
 }
 
 // resolve turns the instant into a position of the snapshot.
@@ -256,7 +214,7 @@ func (i instant) resolve(ctx context.Context, tx pgx.Tx, projection string) (AsO
 	case i.pinned:
 		at.Known = int64(i.position.Commit)
 	case !i.moment.IsZero():
-		at.Known, err = labelled(ctx, tx, projection, m.version, i.moment)
+		at.Known, err = m.labelled(ctx, tx, projection, i.moment)
 	}
 	at.Position = position(at.Known)
 	if at.KnownAt == "" {
@@ -269,9 +227,12 @@ func (i instant) resolve(ctx context.Context, tx pgx.Tx, projection string) (AsO
 	return at, state, err
 }
 
-// labelled is the last position whose label is not behind a moment; 0 before the first.
-func labelled(ctx context.Context, tx pgx.Tx, projection string, version int, moment time.Time) (known int64, err error) {
-	table := pgx.Identifier{fmt.Sprintf("rm_%s_v%d", projection, version), "label_position"}.Sanitize()
-	err = tx.QueryRow(ctx, "select coalesce((select position from "+table+" where label <= $1 order by label desc limit 1), 0)", moment).Scan(&known)
+// labelled is the last position whose label is not behind a moment: 0 before the
+// first, the checkpoint where none is behind it.
+func (m mark) labelled(ctx context.Context, tx pgx.Tx, projection string, moment time.Time) (known int64, err error) {
+	table := pgx.Identifier{fmt.Sprintf("rm_%s_v%d", projection, m.version), "label_position"}.Sanitize()
+	err = tx.QueryRow(ctx, `select case when exists (select from `+table+` where label > $1)
+		then coalesce((select position from `+table+` where label <= $1 order by label desc limit 1), 0) else $2 end`,
+		moment, int64(m.position.Commit)).Scan(&known)
 	return known, err
 }

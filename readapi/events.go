@@ -34,7 +34,7 @@ func (s *server) eventRoutes() {
 		Summary: "Read or follow the events in the order of the log",
 		Description: "From a position, which is not included: pages as JSON, or with Accept: text/event-stream all there are and all to come, " +
 			"in order, at least once. Last-Event-ID goes on behind what was seen. Personal values are masked by role.",
-		Answers: []string{"application/json", eventStream},
+		Answers: []string{eventStream}, Answer: edge.SchemaOf[EventPage](s.api),
 	}, s.events)
 }
 
@@ -144,7 +144,7 @@ func (s *server) inLog(ctx context.Context, awaited eventstore.Position) error {
 			return err
 		}
 		if time.Now().After(end) {
-			return edge.NewProblem(http.StatusServiceUnavailable, "not-reached", fmt.Sprintf("the log is at %s and did not reach %s in time", head, awaited)).RetryAfter(time.Second)
+			return notReached("log", head, awaited)
 		}
 		select {
 		case <-ctx.Done():

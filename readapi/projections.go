@@ -1,16 +1,15 @@
 package readapi
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"daybook.example/commands/edge"
 	"daybook.example/eventstore"
@@ -98,20 +97,17 @@ func (s *server) caughtUp(ctx context.Context) error {
 	if err != nil {
 		return errors.New("the event store does not answer yet")
 	}
-	rows, err := s.Pool.Query(ctx, `select distinct on (name) name, state, commit_pos, prepare_pos
-		from daybook.projection_checkpoint order by name, version desc`)
-	if err != nil {
-		return errors.New("the database does not answer yet")
+	marks, err := s.watch.marks()
+	switch {
+	case err != nil:
+		return errors.New("the database does not answer yet, or has no read models")
+	case len(marks) == 0:
+		return errors.New("none is there yet; a process with role projections makes them")
 	}
-	var name, state string
-	var at eventstore.Position
-	behind := error(errors.New("none is there yet; a process with role projections makes them"))
-	_, err = pgx.ForEachRow(rows, []any{&name, &state, &at.Commit, &at.Prepare}, func() error {
-		behind = nil
-		if at.Less(head) {
-			return fmt.Errorf("%s is %s at %s and has not reached %s, where the log was at the start", name, state, at, head)
+	for _, name := range slices.Sorted(maps.Keys(marks)) {
+		if at := marks[name]; at.position.Less(head) {
+			return fmt.Errorf("%s is %s at %s and has not reached %s, where the log was at the start", name, at.state, at.position, head)
 		}
-		return nil
-	})
-	return cmp.Or(err, behind)
+	}
+	return nil
 }

@@ -33,6 +33,7 @@ type server struct {
 	Options
 	api   *edge.API
 	start start
+	watch *watch
 }
 
 // Register adds all read routes to the API.
@@ -43,6 +44,7 @@ func Register(api *edge.API, o Options) {
 		o.Clock = time.Now
 	}
 	s := &server{Options: o, api: api}
+	s.watch = newWatch(s)
 	s.employeeRoutes()
 	s.organisationRoutes()
 	s.headcountRoutes()
