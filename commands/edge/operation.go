@@ -30,6 +30,7 @@ type Operation struct {
 	Places      map[string]*huma.Schema // of braces in the path that no field of the input names
 	Lines       bool                    // the body is NDJSON without an end known in advance
 	Answers     []string                // content types of success other than JSON
+	Answer      *huma.Schema            // of JSON that the operation writes itself, beside Answers
 	Stream      bool                    // lasts as long as the caller likes, with deadlines of its own
 	Within      time.Duration           // for the answer; 0 = Limits.AnswerWithin
 }
@@ -160,6 +161,9 @@ func (a *API) describe(op Operation) huma.Operation {
 		content := map[string]*huma.MediaType{}
 		for _, name := range op.Answers {
 			content[name] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}}
+		}
+		if op.Answer != nil {
+			content["application/json"] = &huma.MediaType{Schema: op.Answer}
 		}
 		described.Responses[strconv.Itoa(op.status())] = &huma.Response{Description: http.StatusText(op.status()), Content: content}
 	}

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"cmp"
 	"path"
 	"reflect"
 	"strings"
@@ -76,7 +77,7 @@ func schemaName(t reflect.Type, hint string) string {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	name := huma.DefaultSchemaNamer(t, hint)
+	name := cmp.Or(huma.DefaultSchemaNamer(t, hint), "Empty")
 	folder, aggregate := path.Split(t.PkgPath())
 	if !strings.HasSuffix(folder, "/domain/") {
 		return name

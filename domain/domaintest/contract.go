@@ -98,6 +98,7 @@ func unreachable(t testing.TB, kind reflect.Type, name string) {
 type Model[C, S any, E domain.Named] struct {
 	Decider domain.Decider[C, S, E]
 	Catalog domain.Catalog[E]
+	Rules   map[string]string // that may refuse; nil = any
 	Draw    func(t *rapid.T, recorded []domain.Recorded[E]) C
 	Always  func(t *rapid.T, state S, recorded []domain.Recorded[E]) // of the end of each list; may be nil
 }
@@ -138,7 +139,17 @@ func (m Model[C, S, E]) decide(t *rapid.T, state S, command C) []E {
 	again, errAgain := m.Decider.Decide(state, command)
 	require.Equal(t, err, errAgain, "decide is deterministic")
 	require.Equal(t, events, again, "decide is deterministic")
+	if err != nil && m.Rules != nil {
+		m.refused(t, events, err)
+	}
 	return events
+}
+
+func (m Model[C, S, E]) refused(t *rapid.T, events []E, err error) {
+	require.Empty(t, events)
+	var refusal *domain.Error
+	require.ErrorAs(t, err, &refusal)
+	require.Contains(t, m.Rules, refusal.Code, "a refusal names a rule that is listed")
 }
 
 func (m Model[C, S, E]) fold(facts []domain.Recorded[E]) S {

@@ -10,11 +10,11 @@ import (
 	"pgregory.net/rapid"
 
 	"daybook.example/domain"
+	"daybook.example/domain/domaintest"
 	. "daybook.example/domain/employee"
 )
 
 // The properties draw from a calendar of six weeks, so that commands meet.
-// More sequences: go test ./domain/employee -run Properties -rapid.checks=10000
 const calendar = 42
 
 func drawDay(t *rapid.T) domain.Date {
@@ -121,49 +121,25 @@ func drawCommand(t *rapid.T, recorded []Event) Command {
 	}
 }
 
-// TestProperties runs any list of commands and holds the outcome against what
-// must always be so.
+// TestProperties also holds every day of the outcome against a model of one day.
 func TestProperties(t *testing.T) {
 	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		var recorded []Event
-		state := Decider.Initial
-		hire := Hire{PersonalData: hireOfSally().PersonalData, Engagement: drawHire(t, drawHireDay(t))}
-		for step := range rapid.IntRange(1, 40).Draw(t, "steps") {
-			var c Command = hire.With(ctx)
-			if step > 0 {
-				c = drawCommand(t, recorded)
-			}
-			decided, err := Decider.Decide(state, c)
-			again, errAgain := Decider.Decide(state, c)
-			require.Equal(t, decided, again, "decide is deterministic and leaves the state alone")
-			require.Equal(t, err, errAgain)
-			if err != nil {
-				require.Empty(t, decided)
-				var refusal *domain.Error
-				require.ErrorAs(t, err, &refusal)
-				require.Contains(t, Rules, refusal.Code)
-			}
-			for _, event := range decided {
-				back := requireRoundTrip(t, event)
-				state = Decider.Evolve(state, Assertion{Recording: domain.Recording{ID: fact(len(recorded)), Revision: uint64(len(recorded))}, Event: back})
-				recorded = append(recorded, back)
-			}
-		}
-		requireLegal(t, record(recorded...))
-		cut := rapid.IntRange(0, len(recorded)).Draw(t, "cut")
-		halves := Decider.Fold(Decider.Fold(Decider.Initial, record(recorded...)[:cut]...), record(recorded...)[cut:]...)
-		require.Equal(t, Decider.Fold(Decider.Initial, record(recorded...)...), halves, "two halves fold to the whole")
+	domaintest.Properties(t, domaintest.Model[Command, State, Event]{
+		Decider: Decider, Catalog: Catalog, Rules: Rules, Draw: drawNext,
+		Always: func(t *rapid.T, _ State, facts []Assertion) { requireLegal(t, facts) },
 	})
 }
 
-func requireRoundTrip(t require.TestingT, event Event) Event {
-	data, err := domain.Encode(event)
-	require.NoError(t, err)
-	back, err := Catalog.Decode(event.EventType(), domain.SchemaVersion(event), data)
-	require.NoError(t, err)
-	require.Equal(t, event, back)
-	return back
+// drawNext hires first, so that there is a life to change.
+func drawNext(t *rapid.T, facts []Assertion) Command {
+	if len(facts) == 0 {
+		return Hire{PersonalData: hireOfSally().PersonalData, Engagement: drawHire(t, drawHireDay(t))}.With(ctx)
+	}
+	recorded := make([]Event, len(facts))
+	for i, fact := range facts {
+		recorded[i] = fact.Event
+	}
+	return drawCommand(t, recorded)
 }
 
 // requireLegal looks at every day by itself, with a model that knows no spells,
