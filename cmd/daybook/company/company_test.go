@@ -93,7 +93,8 @@ func (w *world) do(step Step) {
 		cmd.ID = created
 		carryOut(w, organisation.Decider, organisation.Stream, step, organisation.Command(cmd))
 	case orgunit.Command:
-		carryOut(w, orgunit.Decider, orgunit.Stream(uuid.MustParse(step.Target)), step, cmd)
+		self := uuid.MustParse(step.Target)
+		carryOut(w, orgunit.Decider, orgunit.Stream(self), step, cmd.With(orgunit.Context{Self: self, Today: today}))
 	case book.Command:
 		carryOut(w, book.Decider, book.Stream(step.Target), step, cmd)
 	case journal.OpenPeriod:
@@ -125,6 +126,7 @@ func TestTheCompanyLivesThroughEverything(t *testing.T) {
 	w := live(t, 1)
 	require.Equal(t, People+1, w.count["employee-hired"], "and one who never started")
 	require.Equal(t, 10, w.count["employee-fact-corrected"])
+	require.Equal(t, 3, stepsOf("rescind-"), "one of them takes back a hire, with all that it brought")
 	require.Equal(t, 1, w.count["journal-entry-reversed"])
 	require.Equal(t, Months, w.count["journal-period-opened"])
 	require.Equal(t, Closed+1, w.count["journal-period-closed"], "one is closed twice")
@@ -135,6 +137,15 @@ func TestTheCompanyLivesThroughEverything(t *testing.T) {
 			require.NotZero(t, w.count[name], "%s happens at least once", name)
 		}
 	}
+}
+
+func stepsOf(prefix string) (count int) {
+	for _, step := range Steps(1) {
+		if strings.HasPrefix(step.Key, prefix) {
+			count++
+		}
+	}
+	return count
 }
 
 func TestTheSameSeedMakesTheSameCompany(t *testing.T) {
