@@ -184,12 +184,12 @@ func TestThePlannerKnowsOfABulkOfEventsAtOnce(t *testing.T) {
 }
 
 // isolated is the failure that Isolate answers, if any.
-func isolated(t *testing.T, m *projtest.Model, p projections.Projection, events []projections.Event, waived func(uuid.UUID) bool) *projections.Failure {
+func isolated(t *testing.T, m *projtest.Model, p projections.Projection, events []projections.Event, waived func(uuid.UUID) bool) *projections.EventError {
 	t.Helper()
 	writer, err := projections.Claim(t.Context(), m.Pool, p, projections.Ownership{Owner: "test"})
 	require.NoError(t, err)
 	defer writer.Close()
-	var failure *projections.Failure
+	var failure *projections.EventError
 	err = writer.Isolate(t.Context(), events, events[len(events)-1].Position, waived)
 	if err != nil && !errors.As(err, &failure) {
 		t.Fatal(err)

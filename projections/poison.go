@@ -15,9 +15,9 @@ import (
 	"daybook.example/domain"
 )
 
-// A Failure is an event that a projection cannot apply, however often it is
-// tried. It names the event and holds nothing of its payload.
-type Failure struct {
+// An EventError names an event that a projection cannot apply, however often it is
+// tried. It holds nothing of the event's payload.
+type EventError struct {
 	EventID  uuid.UUID `json:"event_id"`
 	Stream   string    `json:"stream"`
 	Revision uint64    `json:"revision"`
@@ -29,11 +29,11 @@ type Failure struct {
 	cause error
 }
 
-func (f *Failure) Error() string {
+func (f *EventError) Error() string {
 	return fmt.Sprintf("event %s (%s, revision %d of %s) cannot be applied: %s", f.EventID, f.Type, f.Revision, f.Stream, strings.TrimSpace(f.Code+" "+f.Field))
 }
 
-func (f *Failure) Unwrap() error { return f.cause }
+func (f *EventError) Unwrap() error { return f.cause }
 
 // undecodable is the failure of an event that the projection lists.
 type undecodable struct{ error }
@@ -57,8 +57,8 @@ func guard(work func() error) (err error) {
 }
 
 // failureOf describes why event cannot be applied.
-func failureOf(event Event, err error) *Failure {
-	f := &Failure{EventID: event.ID, Stream: event.Stream, Revision: event.Revision, Position: event.Position, Type: event.Type, Code: "apply", cause: err}
+func failureOf(event Event, err error) *EventError {
+	f := &EventError{EventID: event.ID, Stream: event.Stream, Revision: event.Revision, Position: event.Position, Type: event.Type, Code: "apply", cause: err}
 	var sql *pgconn.PgError
 	var rule *domain.Error
 	switch {
@@ -110,7 +110,7 @@ func (w *Writer) transient(err error) bool {
 func (w *Writer) Isolate(ctx context.Context, events []Event, to Position, waived func(uuid.UUID) bool) error {
 	events = labelled(w.unseen(events), w.at.Label)
 	reached := w.at
-	var failure *Failure
+	var failure *EventError
 	err := w.transact(ctx, w.at.after(events, to), nil, durable, func(tx pgx.Tx) error {
 		for i, event := range events {
 			err := pgx.BeginFunc(ctx, tx, func(savepoint pgx.Tx) error { return w.hand(ctx, savepoint, events[i:i+1]) })

@@ -69,7 +69,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	for backoff := backoffMin; ctx.Err() == nil; {
 		before := r.Status().Position
 		err := r.turn(ctx)
-		var failure *Failure
+		var failure *EventError
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -118,15 +118,13 @@ func sleep(ctx context.Context, d time.Duration) {
 
 // halt writes down which event it is and waits until an operator has put a
 // waiver on record. To mend the cause takes a restart anyway.
-func (r *Runner) halt(ctx context.Context, failure *Failure) {
+func (r *Runner) halt(ctx context.Context, failure *EventError) {
 	attributes := []any{"event", failure.EventID, "stream", failure.Stream, "revision", failure.Revision, "code", failure.Code, "field", failure.Field}
-	switch cause := failure.cause.(type) {
-	case panicked:
-		attributes = append(attributes, "stack", string(cause.stack))
-	default:
-		if failure.Code == "apply" { // our own words; all others may repeat what they were given
-			attributes = append(attributes, "error", cause)
-		}
+	var panicked panicked
+	if errors.As(failure.cause, &panicked) {
+		attributes = append(attributes, "stack", string(panicked.stack))
+	} else if failure.Code == "apply" { // our own words; all others may repeat what they were given
+		attributes = append(attributes, "error", failure.cause)
 	}
 	r.options.Logger.Error("the projection is halted at an event that it cannot apply; nothing was skipped", attributes...)
 	r.status.change(func(s *Status) { s.State, s.Failure = Halted, failure })
@@ -142,7 +140,7 @@ func (r *Runner) halt(ctx context.Context, failure *Failure) {
 	}
 }
 
-func (r *Runner) writeDown(ctx context.Context, failure *Failure) error {
+func (r *Runner) writeDown(ctx context.Context, failure *EventError) error {
 	text, err := json.Marshal(failure)
 	if err != nil {
 		return err

@@ -136,7 +136,7 @@ func TestPoisonHaltsItsProjectionAloneUntilItIsWaived(t *testing.T) {
 	h.await(runners[0], projections.Halted)
 	require.ErrorIs(t, runners[0].WaitFor(t.Context(), last), projections.ErrHalted)
 	require.Equal(t, 1, h.tallied("failing"), "all before it is there")
-	h.noted(projections.Failure{EventID: culprit, Stream: "claim-test-poison", Position: at, Type: "claim-taken", Code: "apply"})
+	h.noted(projections.EventError{EventID: culprit, Stream: "claim-test-poison", Position: at, Type: "claim-taken", Code: "apply"})
 
 	h.put(operation.Stream, operation.ProjectionEventWaived{Projection: "counting", EventID: culprit, Reason: "of another projection", Operator: "op"})
 	h.put(operation.Stream, operation.ProjectionEventWaived{Projection: "failing", EventID: culprit, Reason: "known", Operator: "op"})
@@ -146,14 +146,14 @@ func TestPoisonHaltsItsProjectionAloneUntilItIsWaived(t *testing.T) {
 }
 
 // noted looks for the failure in the database, where nothing of the payload is.
-func (h *house) noted(want projections.Failure) {
+func (h *house) noted(want projections.EventError) {
 	h.t.Helper()
 	var text string
 	require.Eventually(h.t, func() bool {
 		err := h.pool.QueryRow(h.t.Context(), "select failure::text from daybook.projection_checkpoint where state = 'halted'").Scan(&text)
 		return err == nil
 	}, patience, tick)
-	var got projections.Failure
+	var got projections.EventError
 	require.NoError(h.t, json.Unmarshal([]byte(text), &got))
 	require.Equal(h.t, want, got)
 	require.NotContains(h.t, text, "somebody")

@@ -18,8 +18,8 @@ type Status struct {
 	Name     string
 	Version  int
 	State    State
-	Position Position // committed
-	Failure  *Failure // while it is halted
+	Position Position    // committed
+	Failure  *EventError // while it is halted
 }
 
 // Status is the present one.

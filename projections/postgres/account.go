@@ -33,7 +33,7 @@ func serverAccount() (account, error) {
 			return account{uid: uint32(uid), gid: uint32(gid), other: true}, nil
 		}
 	}
-	return account{}, errors.New("Postgres does not run as root, and there is neither a user postgres nor nobody to run it as: " +
+	return account{}, errors.New("no user to run Postgres as: it refuses to be root, and there is neither a user postgres nor nobody: " +
 		"make one (useradd --system postgres), or start the program as another user")
 }
 

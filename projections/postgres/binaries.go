@@ -20,7 +20,7 @@ const versionMin = 15
 // ErrMissing says what to install.
 var ErrMissing = errors.New("no Postgres server found (initdb and postgres, version 15 or later): " +
 	"install it (Debian, Ubuntu: apt-get install postgresql; Fedora: dnf install postgresql-server; macOS: brew install postgresql@17), " +
-	"or name a running one with DAYBOOK_DATABASE=postgres://...")
+	"or name a running one with DAYBOOK_DATABASE=postgres://user@host/database")
 
 // packaged are the folders where packages put the programs, one a version.
 var packaged = []string{

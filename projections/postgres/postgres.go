@@ -129,7 +129,7 @@ func (s *Server) adopt(ctx context.Context) (bool, error) {
 // serves reports whether the process is a server of this cluster, not one that
 // was given the same number later: a server's working folder is its cluster.
 func (s *Server) serves(pid int) bool {
-	if pid <= 1 || syscall.Kill(pid, 0) != nil {
+	if !alive(pid) {
 		return false
 	}
 	folder, err1 := workingFolder(pid)
@@ -142,18 +142,20 @@ func (s *Server) serves(pid int) bool {
 // would take it for one of its own and refuse to start. One whose process is
 // dead stays, for by it the server finds out whether parts of that are alive.
 func (s *Server) forget(pid int) error {
-	if pid <= 1 || syscall.Kill(pid, 0) != nil {
+	if !alive(pid) {
 		return nil
 	}
 	return os.Remove(s.data() + "/postmaster.pid")
 }
+
+func alive(pid int) bool { return pid > 0 && syscall.Kill(pid, 0) == nil }
 
 // ended is closed when a process that is no child has ended.
 func ended(pid int) <-chan struct{} {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for syscall.Kill(pid, 0) == nil {
+		for alive(pid) {
 			time.Sleep(10 * lookEvery)
 		}
 	}()

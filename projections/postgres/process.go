@@ -158,16 +158,20 @@ type pidFile struct {
 	ready     bool
 }
 
+// readPidFile reads what there is of it so far.
 func readPidFile(at place) (f pidFile, err error) {
 	text, err := os.ReadFile(at.data() + "/postmaster.pid")
 	if err != nil {
 		return f, err
 	}
-	lines := strings.Split(string(text), "\n")
-	if len(lines) < 8 {
-		return f, errors.New("the server's pid file is not complete")
+	lines := append(strings.Split(string(text), "\n"), make([]string, 8)...)
+	for i := range lines {
+		lines[i] = strings.TrimSpace(lines[i])
 	}
-	pid, err1 := strconv.Atoi(strings.TrimSpace(lines[0]))
-	port, err2 := strconv.Atoi(strings.TrimSpace(lines[3]))
-	return pidFile{pid, port, strings.TrimSpace(lines[7]) == "ready"}, errors.Join(err1, err2)
+	f.ready = lines[7] == "ready"
+	if f.pid, err = strconv.Atoi(lines[0]); err != nil {
+		return f, fmt.Errorf("the server's pid file is damaged: %w", err)
+	}
+	f.port, _ = strconv.Atoi(lines[3]) // not there yet while it starts
+	return f, nil
 }

@@ -19,10 +19,9 @@ const Template = "daybook"
 // Shared is the one cluster that all tests of a user share. A power cut may
 // destroy it; the next test makes it anew.
 type Shared struct {
-	server *Server // only of the process that started it
-	place  place
-	port   int
-	users  *os.File // locked shared by each process that uses the cluster
+	place place
+	port  int
+	users *os.File // locked shared by each process that uses the cluster
 }
 
 // OpenShared starts the tests' cluster, or finds it started by another process.

@@ -181,7 +181,7 @@ func (m *Model) poison(events []projections.Event, at int, fault fault, prefix m
 	require.Error(m.t, writer.Apply(m.t.Context(), events, end(events)))
 	require.Zero(m.t, writer.Checkpoint().Events, "nothing of a failed batch is committed")
 
-	var failure *projections.Failure
+	var failure *projections.EventError
 	require.ErrorAs(m.t, writer.Isolate(m.t.Context(), events, end(events), nobody), &failure)
 	require.Equal(m.t, culprit.ID, failure.EventID)
 	require.Equal(m.t, culprit.Position, failure.Position)
