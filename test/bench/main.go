@@ -26,10 +26,11 @@ func main() {
 	data := flag.String("data", "", "folder of the AdventureWorks CSV files; without it there is no import")
 	pairs := flag.Int("pairs", 5, "how often two things are measured side by side")
 	round := flag.Duration("round", 2*time.Second, "how long each of them")
+	only := flag.String("only", "", "one group of figures, such as commands")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	b := &bench{binary: *binary, data: *data, pairs: *pairs, round: *round}
+	b := &bench{binary: *binary, data: *data, only: *only, pairs: *pairs, round: *round}
 	if err := b.run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		stop()
@@ -38,10 +39,10 @@ func main() {
 }
 
 type bench struct {
-	binary, data string
-	pairs        int
-	round        time.Duration
-	table        *tabwriter.Writer
+	binary, data, only string
+	pairs              int
+	round              time.Duration
+	table              *tabwriter.Writer
 }
 
 func (b *bench) run(ctx context.Context) (err error) {
@@ -54,8 +55,11 @@ func (b *bench) run(ctx context.Context) (err error) {
 		name string
 		of   func(context.Context) error
 	}{
-		{"start", b.starts}, {"idle", b.idle}, {"import", b.imports}, {"commands", b.commands}, {"append to visible", b.visible},
+		{"start", b.starts}, {"idle", b.idle}, {"import", b.imports}, {"commands", b.commands}, {"visible", b.visible},
 	} {
+		if b.only != "" && b.only != group.name {
+			continue
+		}
 		b.row("\n"+group.name, "", "")
 		if err := group.of(ctx); err != nil {
 			return fmt.Errorf("%s: %w", group.name, err)
