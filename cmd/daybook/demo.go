@@ -262,14 +262,15 @@ func (h *house) caughtUp(ctx context.Context) error {
 // tryNext prints five lines that work as they stand.
 func (h *house) tryNext(w io.Writer) {
 	base := h.server.URL()
+	self := os.Args[0] // as it was called, so that the lines work from the same place
 	someone := company.ID("hire-009").String()
 	fmt.Fprintf(w, "\nTokens of all roles are in %s. Try next:\n", h.dir.tokensFile())
 	for _, line := range []string{
 		fmt.Sprintf(`curl -s -H "Authorization: Bearer $(sed -n 's/.*"hr": "\(.*\)".*/\1/p' %s)" '%s/v1/employees?limit=3'`, h.dir.tokensFile(), base),
 		fmt.Sprintf(`curl -s -H "Authorization: Bearer $(sed -n 's/.*"auditor": "\(.*\)".*/\1/p' %s)" '%s/v1/reports/headcount?valid_at=2024-07-01&known_at=2024-06-30T12:00:00Z'`, h.dir.tokensFile(), base),
-		fmt.Sprintf("daybook audit history %s --dir %s", someone, h.dir),
-		fmt.Sprintf("daybook audit log --actor finance-desk --limit 5 --dir %s", h.dir),
-		fmt.Sprintf("daybook events read --category journal --limit 3 --dir %s", h.dir),
+		fmt.Sprintf("%s audit history %s --dir %s", self, someone, h.dir),
+		fmt.Sprintf("%s audit log --actor finance-desk --limit 5 --dir %s", self, h.dir),
+		fmt.Sprintf("%s events read --category journal --limit 3 --dir %s", self, h.dir),
 	} {
 		fmt.Fprintf(w, "  %s\n", line)
 	}
