@@ -56,7 +56,7 @@ type FeedEvent struct {
 	Revision   uint64              `json:"revision"`
 	ID         uuid.UUID           `json:"id"`
 	Type       string              `json:"type"`
-	RecordedAt string              `json:"recorded_at,omitempty" format:"date-time"`
+	RecordedAt time.Time           `json:"recorded_at,omitzero"`
 	Data       json.RawMessage     `json:"data"`
 	Metadata   json.RawMessage     `json:"metadata"`
 }
@@ -206,16 +206,16 @@ func (f *feed) show(event eventstore.Recorded) (shown FeedEvent, ok bool, err er
 		Position: event.Position, Stream: event.Stream, Revision: event.Revision, ID: event.ID, Type: event.Type,
 		Data: event.Data, Metadata: event.Metadata,
 	}
-	var meta struct {
-		RecordedAt string `json:"recorded_at"`
-	}
+	var meta domain.Metadata
 	if json.Unmarshal(event.Metadata, &meta) == nil {
-		shown.RecordedAt = meta.RecordedAt
+		_, err = catalog.Decode(event.Type, meta.SchemaVersion, event.Data)
 	}
-	if !catalog.Lists(event.Type) || !json.Valid(event.Data) || !json.Valid(event.Metadata) {
-		shown.Data, shown.Metadata = json.RawMessage(`{"foreign":true}`), json.RawMessage(`{}`) // not ours: nobody sealed it
+	if meta.SchemaVersion == 0 || err != nil {
+		// Not ours, or not as its type says: nobody knows that what is personal in it is sealed.
+		shown.Data, shown.Metadata = json.RawMessage(`{"foreign":true}`), json.RawMessage(`{}`)
 		return shown, true, nil
 	}
+	shown.RecordedAt = meta.RecordedAt
 	shown.Data, err = f.unveil(event)
 	return shown, true, err
 }

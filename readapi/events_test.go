@@ -112,6 +112,13 @@ func TestGivenAForeignEventWhenTheLogIsReadThenNothingOfItsContentIsShown(t *tes
 		{ID: uuid.New(), Type: "two\nlines", Data: []byte(`{"name":"canary"}`), Metadata: []byte(`not json`)},
 	})
 	require.NoError(t, err)
+	_, err = s.store.Append(t.Context(), "employee-x", eventstore.Any, []eventstore.Proposed{
+		{ID: uuid.New(), Type: "employee-hired", Data: []byte(`{"legal_name":"canary"}`), Metadata: []byte(`{"schema_version":1,"reason_code":"canary"}`)},
+	})
+	require.NoError(t, err)
+	clear := s.ok(access.Admin, "/v1/events?limit=500&category=employee")
+	require.NotContains(t, clear.raw, `"legal_name":"canary"`, "a name that nobody sealed")
+	require.NotContains(t, clear.raw, `"reason_code":"canary"`)
 	got := s.ok(access.Auditor, "/v1/events?category=elsewhere")
 	require.Equal(t, map[string]any{"foreign": true}, got.at("items", 0, "data"))
 	require.NotContains(t, got.raw, "canary")
