@@ -35,17 +35,20 @@ func parseMetadata(data []byte) (m metadata) {
 		return m
 	}
 	for key, to := range map[string]*int64{"$tb": &m.truncateBefore, "$maxCount": &m.maxCount, "$maxAge": &m.maxAge} {
-		raw, found := keys[key]
-		if !found || string(raw) == "null" {
-			continue
-		}
-		n, err := strconv.ParseInt(string(raw), 10, 64)
-		if err != nil || n < 0 {
+		if *to, ok = limitIn(keys[key]); !ok {
 			return metadata{}
 		}
-		*to = n
 	}
 	return m
+}
+
+// limitIn reads one of the numbers; none is 0.
+func limitIn(raw json.RawMessage) (n int64, ok bool) {
+	if raw == nil || string(raw) == "null" {
+		return 0, true
+	}
+	n, err := strconv.ParseInt(string(raw), 10, 64)
+	return n, err == nil && n >= 0
 }
 
 func metadataKeys(data []byte) (keys map[string]json.RawMessage, ok bool) {
@@ -57,11 +60,17 @@ func metadataKeys(data []byte) (keys map[string]json.RawMessage, ok bool) {
 }
 
 // withTruncateBefore gives the data of a $metadata event another $tb and leaves
-// the other keys as they are.
+// the other keys as they are, but for limits that make no sense: with them the
+// new one would mean nothing either, and a deleted stream would still be there.
 func withTruncateBefore(data []byte, revision int64) []byte {
 	keys, ok := metadataKeys(data)
 	if !ok || keys == nil {
 		keys = map[string]json.RawMessage{}
+	}
+	for _, key := range []string{"$maxCount", "$maxAge"} {
+		if _, ok := limitIn(keys[key]); !ok {
+			delete(keys, key)
+		}
 	}
 	keys["$tb"] = strconv.AppendInt(nil, revision, 10)
 	changed, err := json.Marshal(keys)
