@@ -5,8 +5,8 @@
 // A stored name is the event's CamelCase name in kebab case, with the category in
 // front unless the name begins with it. Exceptions, for ever:
 //   - org units leave out a second "org-unit": orgunit-created;
-//   - projection-event-waived and log-restored, in the stream operations, stand alone;
-//   - operation-demo-started, in the same stream, has the singular.
+//   - projection-event-waived and log-restored, in the stream operations, stand alone,
+//     and so does log-named, in the stream log.
 package catalog
 
 import (

@@ -25,7 +25,6 @@ var exceptions = map[string]string{
 	"projection-event-waived": "stands alone",
 	"log-named":               "stands alone, in the stream log",
 	"log-restored":            "stands alone",
-	"operation-demo-started":  "the category in the singular",
 }
 
 var word = regexp.MustCompile(`[A-Z][a-z]*`)

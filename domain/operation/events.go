@@ -57,7 +57,7 @@ type LogNamed struct {
 func (ProjectionEventWaived) EventType() string { return "projection-event-waived" }
 
 // EventType is the stored name.
-func (DemoStarted) EventType() string { return "operation-demo-started" }
+func (DemoStarted) EventType() string { return "operations-demo-started" }
 
 // EventType is the stored name.
 func (LogRestored) EventType() string { return "log-restored" }
