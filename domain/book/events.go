@@ -27,7 +27,8 @@ type BookOpened struct {
 	Scale              int             `json:"scale"`
 }
 
-// AccountOpened adds an account to the chart.
+// AccountOpened adds an account to the chart. Which sub-ledger controls it will be
+// said by a member control_of, from the day there are sub-ledgers.
 type AccountOpened struct {
 	Code       string          `json:"code"`
 	Name       string          `json:"name"`

@@ -146,7 +146,8 @@ type EmploymentTerminated struct {
 	Note              *domain.Note[string]   `json:"note,omitempty"`
 }
 
-// EmployeeRetired ends a spell after its last day.
+// EmployeeRetired ends a spell after its last day. Scheme is a code: it stands in
+// clear, and words could tell of somebody's health.
 type EmployeeRetired struct {
 	LastDay domain.Date `json:"last_day"`
 	Scheme  string      `json:"scheme"`

@@ -111,6 +111,7 @@ func fieldRefusals() []refusal {
 		{"required", "/last_day", employed(), Terminate{Ground: Mutual}.With(ctx)},
 		{"required", "/ground", employed(), Terminate{LastDay: day("2024-06-30")}.With(ctx)},
 		{"required", "/scheme", employed(), Retire{LastDay: day("2024-06-30")}.With(ctx)},
+		{"code-invalid", "/scheme", employed(), Retire{LastDay: day("2024-06-30"), Scheme: "Early, for her back"}.With(ctx)},
 		{"required", "/reason_text", employed(), Rescind{RescindsEventID: fact(1)}.With(ctx)},
 		{"text-invalid", "/job_title", employed(), position(func(c *ChangePosition) { c.JobTitle = "Clerk\x00" })},
 		{"text-invalid", "/cost_center", employed(), position(func(c *ChangePosition) { c.CostCenter = strings.Repeat("x", 201) })},

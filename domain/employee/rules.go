@@ -412,5 +412,5 @@ func (e EmploymentTerminated) check(at string, _ Context) error {
 }
 
 func (e EmployeeRetired) check(at string, _ Context) error {
-	return cmp.Or(need(at+"/last_day", e.LastDay), need(at+"/scheme", e.Scheme), text(at+"/scheme", e.Scheme))
+	return cmp.Or(need(at+"/last_day", e.LastDay), need(at+"/scheme", e.Scheme), code(at+"/scheme", e.Scheme))
 }

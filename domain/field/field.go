@@ -3,6 +3,7 @@
 package field
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -40,6 +41,17 @@ func Line(pointer, value string) error {
 		return err
 	}
 	return Text(pointer, value)
+}
+
+var codeForm = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
+
+// Code refuses what is no code; none is no code. Codes stand in clear for ever,
+// so a field that says why is one, not a text that could name somebody.
+func Code(pointer, value string) error {
+	if value != "" && !codeForm.MatchString(value) {
+		return domain.Refuse("code-invalid", pointer, "%s is a code of at most 64 lower-case letters, digits, - and _", name(pointer))
+	}
+	return nil
 }
 
 // OneOf refuses a value that is given but not listed.

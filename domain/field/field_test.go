@@ -42,6 +42,16 @@ func TestRequired(t *testing.T) {
 	refused(t, Required(at, domain.Date{}), "required")
 }
 
+func TestCode(t *testing.T) {
+	t.Parallel()
+	for _, good := range []string{"", "wrong-customer", "2nd_try", strings.Repeat("a", 64)} {
+		require.NoError(t, Code(at, good))
+	}
+	for _, bad := range []string{"Müller", "Wrong", "a b", "-a", "a\x00", strings.Repeat("a", 65)} {
+		refused(t, Code(at, bad), "code-invalid")
+	}
+}
+
 func TestOneOf(t *testing.T) {
 	t.Parallel()
 	type side string

@@ -37,7 +37,9 @@ type PeriodOpened struct {
 }
 
 // EntryPosted is an entry in the journal. BookRevision says which accounts it
-// was decided on.
+// was decided on. All of it is kept in clear for as long as the law keeps books,
+// whoever asks to be forgotten: so Description is text about the business, nobody
+// is named in it, and a person stands in PartyRef, as an opaque ID.
 type EntryPosted struct {
 	EntryID      uuid.UUID   `json:"entry_id"`
 	EntryNo      int         `json:"entry_no"` // gapless in the period, from 1
@@ -73,7 +75,8 @@ type Line struct {
 }
 
 // EntryReversed is an entry that undoes another one, perhaps of another period,
-// by the same lines on the other sides.
+// by the same lines on the other sides. It names no book revision, for a reversal
+// may touch accounts that are blocked by now.
 type EntryReversed struct {
 	EntryID         uuid.UUID   `json:"entry_id"`
 	EntryNo         int         `json:"entry_no"` // in one row with the entries posted

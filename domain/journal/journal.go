@@ -100,6 +100,7 @@ var Rules = map[string]string{
 	"opening-from-later":          "a period continues an earlier one",
 	"required":                    "the field must be given",
 	"text-invalid":                "text has at most 200 characters, no control characters, and no blanks around it",
+	"code-invalid":                "a code has lower-case letters, digits, - and _, at most 64",
 	"value-unknown":               "the value is one of those listed",
 	"posting-date-outside-period": "the posting date lies in the period",
 	"lines-too-few":               "an entry has at least two lines",

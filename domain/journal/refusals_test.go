@@ -125,6 +125,7 @@ func reversalRefusals() []domaintest.Refusal[Command, Event] {
 		refusal("entry-unknown", "", posted, reverse(func(c *ReverseEntry) { c.Original = nil })),
 		refusal("reversal-not-reversible", "", posted, reverse(func(c *ReverseEntry) { c.Original = unsold(id(3), 2, first, "2025-06-15") })),
 		refusal("required", "/reason_code", posted, reverse(func(c *ReverseEntry) { c.ReasonCode = "" })),
+		refusal("code-invalid", "/reason_code", posted, reverse(func(c *ReverseEntry) { c.ReasonCode = "Müller paid twice" })),
 		refusal("posting-date-outside-period", "/posting_date", posted, reverse(func(c *ReverseEntry) { c.PostingDate = day("2025-07-01") })),
 		refusal("reversal-before-entry", "/posting_date", posted, reverse(func(c *ReverseEntry) { c.PostingDate = day("2025-06-14") })),
 		refusal("already-reversed", "", inJune(sold(first, 1), unsold(id(3), 2, first, "2025-06-15")), reverse(func(*ReverseEntry) {})),
