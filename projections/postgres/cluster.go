@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -13,18 +14,32 @@ import (
 // readyMark marks a cluster whose making came to its end.
 const readyMark = "made"
 
+const removeTries = 50 // a tenth of a second apart
+
 // prepare makes the cluster, unless there is a finished one.
 func (s *Server) prepare(ctx context.Context) error {
 	if _, err := os.Stat(s.file(readyMark)); err == nil {
 		return nil
 	}
-	if err := os.RemoveAll(s.data()); err != nil {
+	if err := removeAll(s.data()); err != nil {
 		return fmt.Errorf("clear a cluster that was begun: %w", err)
 	}
 	if err := s.initdb(ctx); err != nil {
 		return fmt.Errorf("make the private Postgres in %s: %w", s.folder, err)
 	}
 	return s.writeAccess()
+}
+
+// removeAll removes what a process that was stopped left of a cluster. Its initdb
+// may have left a child that goes on writing for a moment.
+func removeAll(folder string) (err error) {
+	for range removeTries {
+		if err = os.RemoveAll(folder); err == nil {
+			return nil
+		}
+		time.Sleep(10 * lookEvery)
+	}
+	return err
 }
 
 // initdb makes an empty cluster. Text is compared by bytes unless a query asks

@@ -186,7 +186,7 @@ func Remove(dir string) error {
 	if err != nil {
 		return err
 	}
-	return os.RemoveAll(at.folder)
+	return removeAll(at.folder)
 }
 
 // Attach is the database of the server that another process runs for a data
