@@ -24,7 +24,7 @@ import (
 
 // A server is a node over a log of its own, on a unix socket and a TCP port.
 type server struct {
-	t       *testing.T
+	t       testing.TB
 	dir     string
 	options node.Options
 	spare   int64 // bytes that must be free on the disk
@@ -32,7 +32,7 @@ type server struct {
 	node    *node.Node
 }
 
-func start(t *testing.T, change ...func(*node.Options)) *server {
+func start(t testing.TB, change ...func(*node.Options)) *server {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "node") // t.TempDir's paths are too long for a socket
 	require.NoError(t, err)
@@ -102,7 +102,7 @@ func (s *server) connect(address string) *grpc.ClientConn {
 	return connection
 }
 
-func within(t *testing.T) context.Context {
+func within(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	t.Cleanup(cancel)
 	return ctx
