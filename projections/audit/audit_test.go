@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"daybook.example/domain"
@@ -283,4 +284,23 @@ func TestGivenManyVersionsThenPatchesFromTheLastWholeStateGiveTheLatest(t *testi
 	m.Expect(`select version, state ->> 'name' from entity_version where state is not null order by 1`, []any{50, "x"}, []any{100, "v"})
 	m.Expect(`select patch::text from entity_version where version = 101`, []any{`{"name": "w"}`})
 	m.Expect(`select version, state ->> 'name' from entity_state`, []any{107, "c"})
+}
+
+func TestGivenAnyTimeZoneOfTheDatabaseThenTheTablesAreTheSame(t *testing.T) {
+	t.Parallel()
+	c := everything(t)
+	want := projtest.Given(t, c.Events...).Apply(audit.New()).Rows()
+	for _, zone := range []string{"Pacific/Kiritimati", "America/Los_Angeles"} {
+		m := projtest.Empty(t, audit.New())
+		config := m.Pool.Config()
+		config.ConnConfig.RuntimeParams["timezone"] = zone
+		there, err := pgxpool.NewWithConfig(t.Context(), config)
+		require.NoError(t, err)
+		defer there.Close()
+		writer, err := projections.Claim(t.Context(), there, audit.New(), projections.Ownership{Owner: "test"})
+		require.NoError(t, err)
+		require.NoError(t, writer.Apply(t.Context(), c.Events, c.Events[len(c.Events)-1].Position))
+		writer.Close()
+		require.Equal(t, want, m.Rows(), zone)
+	}
 }
