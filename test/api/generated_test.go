@@ -212,11 +212,12 @@ func (g *generator) fill(q *request, body *openapi3.RequestBody) {
 func (g *generator) lines() string {
 	var lines strings.Builder
 	for n := range rapid.IntRange(0, 3).Draw(g.T, "lines") {
+		key := fmt.Sprint("file/", n, rapid.IntRange(0, 5).Draw(g.T, "key"))
 		line := map[string]any{
-			"key":    fmt.Sprint("file/", n, rapid.IntRange(0, 5).Draw(g.T, "key")),
-			"action": rapid.SampledFrom([]string{"employees.hire", "books.open", "accounts.open", "nothing", ""}).Draw(g.T, "action"),
-			"target": rapid.SampledFrom([]string{"", program.Book, "x"}).Draw(g.T, "target"),
-			"body":   map[string]any{"book": "other", "functional_currency": "EUR"},
+			"key": key, "source": map[string]any{"system": "till", "ref": key},
+			"command": rapid.SampledFrom([]string{"employees.hire", "books.open", "accounts.open", "nothing", ""}).Draw(g.T, "command"),
+			"target":  rapid.SampledFrom([]string{"", program.Book, "x"}).Draw(g.T, "target"),
+			"body":    map[string]any{"book": "other", "functional_currency": "EUR"},
 		}
 		lines.WriteString(g.text(line) + "\n")
 	}
