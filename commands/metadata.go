@@ -36,7 +36,7 @@ func describe(m domain.Metadata, event domain.Named) ([]byte, error) {
 	}
 	m.SchemaVersion = domain.SchemaVersion(event)
 	m.SubjectIDs = domain.Subjects(event)
-	encoded, err := json.Marshal(m)
+	encoded, err := domain.Marshal(m)
 	if err != nil {
 		return nil, fmt.Errorf("encode the metadata of %s: %w", event.EventType(), err)
 	}

@@ -68,14 +68,20 @@ func TestMetadata(t *testing.T) {
 	full.EffectiveAt, full.ReasonCode, full.SubjectIDs, full.ApprovalID = "2024-02-01", "promotion", []uuid.UUID{ada}, &bert
 	full.Actor.Kind = Service
 	full.Source = &Source{System: "adventureworks", Ref: "hr/Employee.csv:2", RecordedAt: &at, Keys: map[string]string{"b": "2", "a": "1"}}
+	whole := least
+	whole.RecordedAt = at.Truncate(time.Second) // a fraction ends with its last digit that is not zero
+	whole.Source = &Source{System: "r&d", Ref: "<1>"}
 	var got []byte
-	for _, m := range []Metadata{least, full} {
-		data, err := json.Marshal(m)
+	for _, m := range []Metadata{least, full, whole} {
+		data, err := Marshal(m)
 		require.NoError(t, err)
 		got = append(append(got, data...), '\n')
 		var back Metadata
 		require.NoError(t, json.Unmarshal(data, &back))
 		require.Equal(t, m, back)
+		var older Metadata
+		require.NoError(t, json.Unmarshal(domaintest.LaterMembers(t, data), &older))
+		require.Equal(t, m, older, "a member that is added later does not stop a reader of today")
 	}
 	domaintest.Golden(t, "metadata.golden", got)
 }

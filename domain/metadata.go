@@ -7,7 +7,9 @@ import (
 )
 
 // Metadata stands beside every event, in clear, for ever. So it holds no free
-// text, no network address and no name. Its stored shape is pinned by a golden file.
+// text, no network address and no name. Its stored shape, written by Marshal, is
+// pinned by a golden file: members may be added, and readers pass over those that
+// they do not know.
 type Metadata struct {
 	CommandID       uuid.UUID   `json:"command_id"`
 	RequestMAC      string      `json:"request_mac,omitempty"` // hex

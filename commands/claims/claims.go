@@ -99,7 +99,7 @@ func (c *Claims) Take(ctx context.Context, owner string, need domain.Claim, caus
 		}
 		switch left := s.Expires.Sub(c.Clock()); {
 		case s.Free() || s.by == mine && !s.Confirmed && left < renewBefore:
-			err = c.append(s, cause, claim.Take{Owner: owner, CommandID: cause.CommandID, Expires: c.Clock().Add(lifetime).UTC()})
+			err = c.append(s, cause, claim.Take{Owner: owner, CommandID: cause.CommandID, Expires: c.Clock().Add(lifetime).UTC().Truncate(time.Microsecond)})
 			appended = err == nil
 		case s.by.owner == owner && s.Confirmed:
 			return Held{claim: need}, nil

@@ -95,7 +95,7 @@ func propose(s standing, cause domain.Metadata, event claim.Event) ([]eventstore
 	if err != nil {
 		return nil, err
 	}
-	metadata, err := json.Marshal(cause)
+	metadata, err := domain.Marshal(cause)
 	if err != nil {
 		return nil, err
 	}

@@ -29,7 +29,7 @@ func asEvent[E Event](event E) Event { return event }
 type Taken struct {
 	Owner     string    `json:"owner"` // the stream that holds the fact
 	CommandID uuid.UUID `json:"command_id"`
-	Expires   time.Time `json:"expires"` // UTC
+	Expires   time.Time `json:"expires"` // UTC, microseconds
 }
 
 // Confirmed makes the claim last.

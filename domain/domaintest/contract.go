@@ -35,11 +35,42 @@ func Stored[E domain.Named](t testing.TB, catalog domain.Catalog[E], events ...E
 		back, err := catalog.Decode(event.EventType(), domain.SchemaVersion(event), data)
 		require.NoError(t, err)
 		require.Equal(t, event, back, "decoding gives what was encoded")
+		older, err := catalog.Decode(event.EventType(), domain.SchemaVersion(event), LaterMembers(t, data))
+		require.NoError(t, err)
+		require.Equal(t, event, older, "a member that is added later does not stop a reader of today")
 	}
 	Golden(t, "stored.golden", got)
 	for _, name := range catalog.Names() {
 		require.Contains(t, string(got), name+" ", "every event is pinned")
 	}
+}
+
+// LaterMembers adds a member to every object of a stored document, as a later
+// version of Daybook may do.
+func LaterMembers(t testing.TB, data []byte) []byte {
+	t.Helper()
+	var document any
+	require.NoError(t, json.Unmarshal(data, &document))
+	var add func(any)
+	add = func(value any) {
+		switch value := value.(type) {
+		case map[string]any:
+			for name, member := range value {
+				if name != "keys" { // a source's, whose names are not ours
+					add(member)
+				}
+			}
+			value["added_later"] = map[string]any{"why": []int{1}}
+		case []any:
+			for _, element := range value {
+				add(element)
+			}
+		}
+	}
+	add(document)
+	later, err := json.Marshal(document)
+	require.NoError(t, err)
+	return later
 }
 
 // EveryEventIsListed counts the evolve methods of the package under test against

@@ -22,7 +22,7 @@ type PostEntry struct {
 	PostingDate  domain.Date `json:"posting_date"`
 	Source       SourceEvent `json:"source,omitzero"`
 	DocumentNo   string      `json:"document_no,omitempty"`
-	Description  string      `json:"description"` // about the business; nobody is named in it
+	Description  string      `json:"description" doc:"About the business. Name nobody: entries stay readable for ever."`
 	Lines        []LineItem  `json:"lines"`
 }
 
@@ -41,7 +41,7 @@ type LineItem struct {
 	FunctionalAmount domain.Money   `json:"functional_amount,omitzero"`
 	FxRate           domain.Decimal `json:"fx_rate,omitzero"` // units of the functional currency for one of amount's
 	CostCenter       string         `json:"cost_center,omitempty"`
-	PartyRef         string         `json:"party_ref,omitempty"` // opaque, such as the ID of a customer; no name
+	PartyRef         string         `json:"party_ref,omitempty" doc:"An opaque ID, such as a customer's; no name."`
 	TaxCode          string         `json:"tax_code,omitempty"`
 	ItemRef          string         `json:"item_ref,omitempty"`
 }

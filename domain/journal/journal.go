@@ -199,7 +199,7 @@ func (c ClosePeriod) decide(s State) ([]Event, error) {
 // ReopenPeriod lets entries into a closed or soft-closed period again.
 type ReopenPeriod struct {
 	ApprovalID uuid.UUID `json:"approval_id"`
-	Reason     string    `json:"reason"` // about the books; nobody is named in it
+	Reason     string    `json:"reason" doc:"About the books. Name nobody: it stays readable for ever."`
 }
 
 func (c ReopenPeriod) decide(s State) ([]Event, error) {
