@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -233,7 +234,17 @@ func (g *guard) admit(r *http.Request) (Principal, error) {
 	if g.op.Action.Allows(principal.Role) == Nothing {
 		return principal, Forbidden()
 	}
-	return principal, cmp.Or(g.queryFits(r), g.bodyFits(r))
+	return principal, cmp.Or(addressFits(r), g.queryFits(r), g.bodyFits(r))
+}
+
+// addressFits refuses what is no text: no name in the business holds it, and
+// Postgres would take it for a fault of ours.
+func addressFits(r *http.Request) error {
+	query, err := url.QueryUnescape(r.URL.RawQuery)
+	if text := r.URL.Path + query; err == nil && (!utf8.ValidString(text) || strings.ContainsRune(text, 0)) {
+		return NewProblem(http.StatusBadRequest, "address-malformed", "the address is not UTF-8 text without NUL, once its % escapes are undone")
+	}
+	return nil
 }
 
 // Forbidden is the answer to what the role table does not allow. It does not say
