@@ -3,14 +3,17 @@ package commands
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/maphash"
 	"io"
+	"maps"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -19,6 +22,7 @@ import (
 
 	"daybook.example/commands/edge"
 	"daybook.example/domain"
+	"daybook.example/domain/field"
 )
 
 // An import is a stream of commands, one a line, with an answer line each:
@@ -40,6 +44,7 @@ const (
 	importBytesMax   = 16 << 20  // of lines in flight, in all imports together
 	importFlightMax  = 512       // lines in flight of one import
 	importLanes      = 64
+	importKeysMax    = 16              // of one source, beside system and ref
 	importPauseMax   = 2 * time.Minute // without a line from the caller, or room for an answer
 	importBufferSize = 64 << 10
 )
@@ -197,17 +202,34 @@ func (i *importRun) parse(number int, raw []byte, err error) (importedLine, erro
 	if line.ImportLine, err = edge.Decode[ImportLine](raw); err != nil {
 		return line, err
 	}
-	for _, needed := range []struct{ name, value string }{
-		{"/key", line.Key}, {"/command", line.Command}, {"/source/system", line.Source.System}, {"/source/ref", line.Source.Ref},
-	} {
-		if needed.value == "" || len(needed.value) > 255 {
-			return line, edge.NewProblem(http.StatusUnprocessableEntity, "required", "every line needs its key, command and source, of at most 255 bytes each").At(needed.name)
-		}
+	if err := cmp.Or(field.Line("/key", line.Key), field.Line("/command", line.Command), checkSource(line.Source)); err != nil {
+		return line, err
+	}
+	if at := line.Source.RecordedAt; at != nil {
+		line.Source.RecordedAt = new(at.UTC().Truncate(time.Microsecond))
 	}
 	if len(line.Body) == 0 {
 		line.Body = json.RawMessage("{}")
 	}
 	return line, nil
+}
+
+// checkSource refuses what must not stand in metadata, in clear and for ever, and
+// what would make the parts of a command's ID ambiguous: a source says which row
+// of which system, in one line each.
+func checkSource(s domain.Source) error {
+	if len(s.Keys) > importKeysMax {
+		return domain.Refuse("keys-too-many", "/source/keys", "a source has at most %d other keys", importKeysMax)
+	}
+	err := cmp.Or(
+		field.Required("/source/system", s.System),
+		field.Code("/source/system", s.System),
+		field.Line("/source/ref", s.Ref),
+	)
+	for _, name := range slices.Sorted(maps.Keys(s.Keys)) {
+		err = cmp.Or(err, field.Required("/source/keys", name), field.Code("/source/keys", name), field.Line("/source/keys", s.Keys[name]))
+	}
+	return err
 }
 
 // lane is the order that a line keeps: with the others of its target.

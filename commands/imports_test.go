@@ -134,6 +134,10 @@ func TestABadLineIsAnsweredAndTheOthersGoOn(t *testing.T) {
 		"unknown member":  {strings.Replace(hire, `"key"`, `"schluessel"`, 1), 422, "unknown-field", "/schluessel"},
 		"no key":          {strings.Replace(hire, "people.csv:1", "", 1), 422, "required", "/key"},
 		"no source":       {strings.Replace(hire, `"system":"old"`, `"system":""`, 1), 422, "required", "/source/system"},
+		"system a text":   {strings.Replace(hire, `"system":"old"`, `"system":"Ada's list"`, 1), 422, "code-invalid", "/source/system"},
+		"NUL in the key":  {strings.Replace(hire, `"key":"`, `"key":"\u0000`, 1), 422, "text-invalid", "/key"},
+		"ref of lines":    {strings.Replace(hire, `"ref":"`, `"ref":"a\nb`, 1), 422, "text-invalid", "/source/ref"},
+		"key a text":      {strings.Replace(hire, `"system":"old"`, `"system":"old","keys":{"Her Name":"Ada"}`, 1), 422, "code-invalid", "/source/keys"},
 		"unknown command": {importLine("k", "employees.read", "", `{}`), 422, "command-unknown", "/command"},
 		"tokens":          {importLine("k", "tokens.revoke", uuid.NewString(), `{}`), 422, "command-unknown", "/command"},
 		"no target":       {importLine("k", "employees.compensation", "", raise), 422, "target-invalid", "/target"},
@@ -157,6 +161,16 @@ func TestABadLineIsAnsweredAndTheOthersGoOn(t *testing.T) {
 	}
 	without := s.imports(access.Admin, strings.NewReader(hire)) // no line feed at the end
 	require.Equal(t, 200, without[1].Status)
+}
+
+func TestTheTimeOfASourceIsKeptInUTC(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	hire := strings.Replace(importedHire(1), `"system":"old"`, `"system":"old","recorded_at":"2009-01-07T01:30:00.1234567+02:00"`, 1)
+	answers := s.imports(access.Admin, strings.NewReader(hire))
+	require.Equal(t, 200, answers[1].Status, "%+v", answers[1].Error)
+	event := s.events("employee-" + answers[1].ID)[0]
+	require.Contains(t, string(event.Metadata), `"recorded_at":"2009-01-06T23:30:00.123456Z"}`)
 }
 
 func TestAnImportAnswersWhileItReads(t *testing.T) {

@@ -45,10 +45,10 @@ const (
 )
 
 // A Source says where an imported fact came from. RecordedAt is the time the
-// source gave; it never replaces the recorded time.
+// source gave, in UTC and microseconds; it never replaces the recorded time.
 type Source struct {
-	System     string            `json:"system"`
-	Ref        string            `json:"ref"` // file and row
+	System     string            `json:"system"` // a code
+	Ref        string            `json:"ref"`    // file and row
 	RecordedAt *time.Time        `json:"recorded_at,omitempty"`
 	Keys       map[string]string `json:"keys,omitempty"` // other identifiers of the source row
 }
