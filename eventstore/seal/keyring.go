@@ -24,6 +24,12 @@ const (
 	cacheMax = 8192
 )
 
+// What the derivations are for, with their version: these never change.
+const (
+	wrapInfo   = "daybook key wrap 1"
+	secretInfo = "daybook secret 1 "
+)
+
 // errDestroyed says that a key was there and is gone for good.
 var errDestroyed = errors.New("key destroyed")
 
@@ -81,7 +87,7 @@ func open(f folder) (*Keyring, error) {
 	if err := f.finishDestructions(); err != nil {
 		return nil, fmt.Errorf("finish destroying keys: %w", err)
 	}
-	wrap, err := newKey(uuid.Nil, derive(root, "daybook key wrap 1"))
+	wrap, err := newKey(uuid.Nil, derive(root, wrapInfo))
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +107,7 @@ func derive(secret []byte, info string) []byte {
 
 // Secret is the secret of that name: 32 bytes, made with the keyring and never
 // rotated, the same in every process.
-func (k *Keyring) Secret(name string) []byte { return derive(k.secrets, "daybook secret 1 "+name) }
+func (k *Keyring) Secret(name string) []byte { return derive(k.secrets, secretInfo+name) }
 
 // MAC is the HMAC-SHA256 of a value under the set's own secret: it stands for
 // values that must be compared but not be guessed.

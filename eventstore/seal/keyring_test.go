@@ -3,6 +3,7 @@ package seal
 import (
 	"bytes"
 	"encoding/base64"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -260,6 +261,24 @@ func TestTheKeyFileIsAsItEverWas(t *testing.T) {
 	require.ErrorContains(t, err, "root key", "another's file")
 	_, err = parseSubject(root, ann, append(s.content(), s.content()...))
 	require.ErrorContains(t, err, "damaged")
+}
+
+// TestTheDerivationsAreAsTheyEverWere pins what follows from the two secret files:
+// requests, claims and keys must be known again for ever.
+func TestTheDerivationsAreAsTheyEverWere(t *testing.T) {
+	t.Parallel()
+	f := folder{t.TempDir()}
+	require.NoError(t, os.Chmod(f.dir, 0o700))
+	require.NoError(t, f.found(new(counting)))
+	k, err := open(f)
+	require.NoError(t, err)
+	k.random = new(counting)
+	_, err = k.addKeys(ann, "identity")
+	require.NoError(t, err)
+	keys, err := os.ReadFile(f.subjectPath(ann))
+	require.NoError(t, err)
+	golden(t, "keyring.golden", fmt.Sprintf("request_mac %x\ntokens %x\nemployee_no E-1 %x\nreversal %x\n%s",
+		k.Secret("request_mac"), k.Secret("tokens"), k.MAC("employee_no", "E-1"), k.MAC("reversal", ann.String()), keys))
 }
 
 // A crash while a key is added leaves a part of its line, under which nothing

@@ -32,7 +32,8 @@ func Marked(data []byte) bool {
 
 // CheckIncoming refuses JSON of others that uses our markers' names, in any
 // letter case: it could pass for a value that the domain marked or that was
-// sealed elsewhere.
+// sealed elsewhere. Seal asks it of every value; the API lets no name pass that
+// begins with $.
 func CheckIncoming(data []byte) error {
 	if !bytes.ContainsRune(data, '$') && !bytes.Contains(data, []byte(`\u`)) {
 		return nil

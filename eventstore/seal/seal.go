@@ -89,7 +89,8 @@ func parseMarks(found []span) ([]mark, error) {
 			return nil, fmt.Errorf("%s: %w", s.path, ErrMarker)
 		}
 		m := &marks[i]
-		if json.Unmarshal(s.body, m, json.RejectUnknownMembers(true)) != nil || m.Purpose == "" || m.Value == nil || Marked(m.Value) {
+		malformed := json.Unmarshal(s.body, m, json.RejectUnknownMembers(true)) != nil
+		if malformed || m.Subject == uuid.Nil || m.Purpose == "" || m.Value == nil || CheckIncoming(m.Value) != nil {
 			return nil, fmt.Errorf("%s: not a marker of a personal value", s.path) // the cause would show it
 		}
 	}
@@ -171,6 +172,8 @@ func (k *Keyring) openOne(out []byte, stream string, event uuid.UUID, s span) ([
 	if s.name != sealed {
 		return nil, fmt.Errorf("%s: stored in clear: %w", s.path, ErrMarker)
 	}
+	// The members are all there will ever be: another cipher is another key, and
+	// another form another marker, which today's readers do not take for this one.
 	if json.Unmarshal(s.body, &m, json.RejectUnknownMembers(true)) != nil {
 		return nil, fmt.Errorf("%s: %w", s.path, ErrForged)
 	}

@@ -193,6 +193,8 @@ func TestWhatIsNoMarkerIsRefused(t *testing.T) {
 		"no value":           `{"$personal":{"subject":"` + ann.String() + `","purpose":"note"}}`,
 		"no purpose":         `{"$personal":{"subject":"` + ann.String() + `","value":1}}`,
 		"no subject":         `{"$personal":{"subject":"ann","purpose":"note","value":1}}`,
+		"nobody":             `{"$personal":{"purpose":"note","value":1}}`,
+		"sealed in it":       marked(ann, "note", `{"a":[{"$sealed":{}}]}`),
 		"unknown member":     `{"$personal":{"subject":"` + ann.String() + `","purpose":"note","value":1,"more":1}}`,
 		"marker in a marker": marked(ann, "note", `{"inner":`+marked(bob, "note", `1`)+`}`),
 		"duplicate":          `{"a":1,"a":` + marked(ann, "note", `1`) + `}`,
