@@ -114,15 +114,9 @@ func (e ExpectedRevision) wire() esdb.ExpectedRevision {
 	return nil
 }
 
-// NameLog names the log at its first start, with metadata as every event of ours
-// bears, and returns the name in effect: id, unless the log had one.
-func (c *Client) NameLog(ctx context.Context, id uuid.UUID, metadata []byte) (uuid.UUID, error) {
-	named := Proposed{
-		ID:       uuid.NewSHA1(id, []byte(logNamed)), // a repeat of the same naming is no second one
-		Type:     logNamed,
-		Data:     []byte(`{"log_id":"` + id.String() + `"}`),
-		Metadata: metadata,
-	}
+// NameLog names the log at its first start by an event of type log-named, and
+// returns the name in effect: that of the event, unless the log had one.
+func (c *Client) NameLog(ctx context.Context, named Proposed) (uuid.UUID, error) {
 	_, err := c.Append(ctx, logStream, NoStream, []Proposed{named})
 	if err != nil && !errors.Is(err, ErrWrongExpectedRevision) {
 		return uuid.Nil, err

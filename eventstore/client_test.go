@@ -285,7 +285,9 @@ func TestGivenALogWithoutANameWhenNamedTwiceThenTheFirstNameStays(t *testing.T) 
 
 	id := uuid.New()
 	for _, proposal := range []uuid.UUID{id, id, uuid.New()} {
-		named, err := client.NameLog(ctx, proposal, []byte(`{"schema_version":1}`))
+		named, err := client.NameLog(ctx, eventstore.Proposed{
+			ID: proposal, Type: "log-named", Data: fmt.Appendf(nil, `{"log_id":"%s"}`, proposal), Metadata: []byte(`{"schema_version":1}`),
+		})
 		require.NoError(t, err)
 		require.Equal(t, id, named)
 	}

@@ -41,7 +41,9 @@ func open(t *testing.T) *house {
 	node := eventstoretest.Start(t)
 	h := &house{t: t, node: node, Client: node.Connect(), pool: postgrestest.New(t)}
 	var err error
-	h.log, err = h.NameLog(t.Context(), uuid.New(), metadata(t))
+	h.log, err = h.NameLog(t.Context(), eventstore.Proposed{
+		ID: uuid.New(), Type: "log-named", Data: fmt.Appendf(nil, `{"log_id":%q}`, uuid.New()), Metadata: metadata(t),
+	})
 	require.NoError(t, err)
 	return h
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -38,7 +37,8 @@ type engine struct {
 	registry *prometheus.Registry
 	clock    *clock
 
-	node       *node.Node // nil with an event store elsewhere
+	log        *log.Log   // nil with an event store elsewhere
+	node       *node.Node // as the log
 	store      *eventstore.Client
 	keys       *seal.Keyring
 	core       *commands.Core
@@ -117,6 +117,7 @@ func (e *engine) openNode(context.Context) error {
 		return fmt.Errorf("open the log: %w", err)
 	}
 	e.onClose(func(context.Context) error { return l.Close() })
+	e.log = l
 	e.node, err = node.Start(node.Options{Log: l, Socket: socket, Listen: e.flags.nodeListen, AllowWrites: e.flags.nodeAllowWrites, Logger: e.logger})
 	if err != nil {
 		return fmt.Errorf("start the event store's node: %w", err)
@@ -186,22 +187,44 @@ func (e *engine) wire() {
 	e.operations = commands.NewHandler(e.core, operation.Decider, operation.Catalog, operation.Category)
 }
 
+// ownLogID is the ID in the embedded log's files, so that a log has one name and
+// not two. Another store has none of its own.
+func (e *engine) ownLogID() uuid.UUID {
+	if e.log == nil {
+		return uuid.New()
+	}
+	return e.log.ID()
+}
+
 // nameLog gives the log its name at the first start, and learns it at every other.
 func (e *engine) nameLog(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, reachMax)
 	defer cancel()
-	id := uuid.New()
-	at := e.clock.now().UTC().Truncate(time.Microsecond)
-	command := domain.Derive(id.String(), "name")
-	metadata, err := json.Marshal(domain.Metadata{
-		CommandID: command, CorrelationID: command, CausationID: command, Actor: domain.Actor{ID: system, Kind: domain.Service},
-		RecordedAt: at, SchemaVersion: 1, SoftwareVersion: version, PolicyVersion: policyVersion,
-	})
+	named, err := e.logNamed(e.ownLogID())
 	if err != nil {
 		return err
 	}
-	if e.logID, err = e.store.NameLog(ctx, id, metadata); err != nil {
+	if e.logID, err = e.store.NameLog(ctx, named); err != nil {
 		return unreachable(fmt.Errorf("name the log: %w", err))
 	}
 	return nil
+}
+
+// logNamed is the event that names a log; for one name it always has the same ID,
+// so that a repeat is no second one.
+func (e *engine) logNamed(id uuid.UUID) (eventstore.Proposed, error) {
+	event := operation.LogNamed{LogID: id}
+	command := domain.Derive(id.String(), "name")
+	data, err := domain.Encode(event)
+	if err != nil {
+		return eventstore.Proposed{}, err
+	}
+	metadata, err := domain.Marshal(domain.Metadata{
+		CommandID: command, CorrelationID: command, CausationID: command, Actor: domain.Actor{ID: system, Kind: domain.Service},
+		RecordedAt: e.clock.now().UTC().Truncate(time.Microsecond), SchemaVersion: domain.SchemaVersion(event),
+		SoftwareVersion: version, PolicyVersion: policyVersion,
+	})
+	return eventstore.Proposed{
+		ID: domain.EventID(command, "", operation.LogStream, 0), Type: event.EventType(), Data: data, Metadata: metadata,
+	}, err
 }
