@@ -118,7 +118,9 @@ func (d dir) lock() (release func(), err error) {
 		f.Close()
 		return nil, err
 	}
-	return func() { f.Close() }, nil
+	// By name: a child process that is just being started still holds a copy of
+	// the file for a moment.
+	return func() { _ = unix.Flock(int(f.Fd()), unix.LOCK_UN); f.Close() }, nil
 }
 
 func writeAt(f *os.File, text string) error {

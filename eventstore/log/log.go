@@ -100,7 +100,7 @@ func Open(o Options) (*Log, error) {
 	}
 	l := &Log{options: o, lock: lock}
 	if err := l.open(); err != nil {
-		return nil, errors.Join(err, lock.Close())
+		return nil, errors.Join(err, unlockFolder(lock))
 	}
 	return l, nil
 }
@@ -114,6 +114,12 @@ func lockFolder(dir string) (*os.File, error) {
 		return nil, errors.Join(fmt.Errorf("log %s is in use by another process: stop that one, or choose another --dir: %w", dir, err), lock.Close())
 	}
 	return lock, nil
+}
+
+// unlockFolder gives the lock up by name: a child process that is just being
+// started still holds a copy of the file for a moment.
+func unlockFolder(lock *os.File) error {
+	return errors.Join(syscall.Flock(int(lock.Fd()), syscall.LOCK_UN), lock.Close())
 }
 
 func (l *Log) open() (err error) {
@@ -213,7 +219,7 @@ func (l *Log) close() error {
 	if saved := l.index.writeSnapshot(l.options.Dir, l.index.point(l.id)); saved != nil {
 		l.options.Logger.Warn("the log's index was not saved; the next start rebuilds it", "error", saved)
 	}
-	return errors.Join(err, l.mark.close(), closeSegments(*l.segments.Load()), l.lock.Close())
+	return errors.Join(err, l.mark.close(), closeSegments(*l.segments.Load()), unlockFolder(l.lock))
 }
 
 // addSegment lets readers find the new live segment.

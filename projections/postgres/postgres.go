@@ -57,7 +57,7 @@ func start(ctx context.Context, s *Server) (_ *Server, err error) {
 		return nil, err
 	}
 	if err := s.begin(ctx); err != nil {
-		return nil, errors.Join(err, s.lock.Close())
+		return nil, errors.Join(err, s.disown())
 	}
 	return s, nil
 }
@@ -102,6 +102,12 @@ func (s *Server) own() error {
 	}
 	s.lock = lock
 	return nil
+}
+
+// disown gives the lock up by name: a child process that is just being started
+// still holds a copy of the file for a moment.
+func (s *Server) disown() error {
+	return errors.Join(unix.Flock(int(s.lock.Fd()), unix.LOCK_UN), s.lock.Close())
 }
 
 // adopt takes over a server that was left behind, if it works; if it does not it
@@ -173,7 +179,7 @@ func (s *Server) ReportURL() string { return s.report.url(database) }
 // at once, which costs the next start a recovery and nothing else.
 func (s *Server) Stop(ctx context.Context) error {
 	s.keeper.stop()
-	return errors.Join(s.process.stop(ctx), s.lock.Close())
+	return errors.Join(s.process.stop(ctx), s.disown())
 }
 
 // Remove deletes the cluster of a stopped server.

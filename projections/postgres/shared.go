@@ -94,7 +94,7 @@ func (s *Shared) open(ctx context.Context) error {
 		}
 	}
 	s.port = server.report.Port
-	return errors.Join(server.lock.Close(), s.dropLeftovers(ctx))
+	return errors.Join(server.disown(), s.dropLeftovers(ctx))
 }
 
 // dropLeftovers drops the databases of tests that were killed.
