@@ -114,11 +114,14 @@ func TestGivenLoadWhenKilledThenEverythingAcknowledgedIsThereOnce(t *testing.T) 
 	t.Parallel()
 	home, l := found(t, program.Options{})
 	random := rand.New(rand.NewPCG(l.seed, 0))
+	var reader follower
 	for range program.Level(5, 50) {
 		killed := make(chan struct{})
 		time.AfterFunc(time.Duration(20+random.IntN(800))*time.Millisecond, func() { home.Now.Kill(); close(killed) })
+		followed := reader.goOn(t.Context(), home.Now.Client())
 		l.run(t.Context(), home.Now.Client())
 		<-killed
+		<-followed
 		for random.IntN(5) == 0 { // in the middle of its start, too
 			early := home.Launch(t, program.Options{})
 			time.Sleep(time.Duration(random.IntN(700)) * time.Millisecond)
@@ -130,7 +133,45 @@ func TestGivenLoadWhenKilledThenEverythingAcknowledgedIsThereOnce(t *testing.T) 
 		require.Zero(t, l.journal.check(log))
 		l.settle(t, client)
 	}
+	reader.sawAll(t, home.Now.Client())
 	l.verify(t, home)
+}
+
+// A follower is an integrator who reads the feed as a stream and goes on behind
+// what was seen, whenever the server is back.
+type follower struct {
+	seen []string // event IDs
+	last string   // position
+}
+
+// goOn follows the feed until the server goes; then the channel is closed.
+func (f *follower) goOn(ctx context.Context, client *program.Client) <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = client.Follow(ctx, f.last, func(e program.Event) bool { f.see(e); return true }) // it ends by the kill
+	}()
+	return done
+}
+
+func (f *follower) see(e program.Event) { f.seen, f.last = append(f.seen, e.ID), e.Position }
+
+// sawAll reads on to the end of the log: every event was seen, in order, once.
+func (f *follower) sawAll(t *testing.T, client *program.Client) {
+	t.Helper()
+	log, err := client.Events(t.Context())
+	require.NoError(t, err)
+	within, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	end := log[len(log)-1].ID
+	if len(f.seen) == 0 || f.seen[len(f.seen)-1] != end {
+		require.NoError(t, client.Follow(within, f.last, func(e program.Event) bool { f.see(e); return e.ID != end }))
+	}
+	var all []string
+	for _, e := range log {
+		all = append(all, e.ID)
+	}
+	require.Equal(t, all, f.seen)
 }
 
 // verify holds the log against the journal, now that everything is settled, and

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -58,4 +59,23 @@ func rebuiltTheSame(t *testing.T, home *program.Home) {
 	after, err := home.Now.Tables(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, before, after)
+	oneRowLessIsSeen(t, home.Now, after)
+}
+
+// oneRowLessIsSeen is the control of that: no table can lose a row unnoticed.
+func oneRowLessIsSeen(t *testing.T, p *program.Process, before program.Tables) {
+	t.Helper()
+	require.NoError(t, p.Query(t.Context(), func(conn *pgx.Conn) error {
+		for table := range before {
+			if _, err := conn.Exec(t.Context(), "delete from "+table+" where ctid = (select min(ctid) from "+table+")"); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	after, err := p.Tables(t.Context())
+	require.NoError(t, err)
+	for table, rows := range before {
+		require.True(t, strings.HasPrefix(rows, "0 rows") || after[table] != rows, table)
+	}
 }

@@ -1,6 +1,7 @@
 package program
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -140,6 +142,44 @@ func (c *Client) Events(ctx context.Context) (all []Event, err error) {
 			return all, nil
 		}
 		query.Set("from", page.Next)
+	}
+}
+
+// Follow reads the feed as a stream of what is behind a position ("" = all) and
+// of all that comes, until ctx ends or the server goes. Visit gets each event
+// and may end it with false.
+func (c *Client) Follow(ctx context.Context, behind string, visit func(Event) bool) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.Base+"/v1/events", nil)
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Authorization", "Bearer "+c.Token)
+	request.Header.Set("Accept", "text/event-stream")
+	if behind != "" {
+		request.Header.Set("Last-Event-ID", behind)
+	}
+	response, err := (&http.Client{Transport: c.HTTP.Transport}).Do(request) // without the time limit of answers
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	lines := bufio.NewReader(response.Body)
+	for {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			return err
+		}
+		data, found := strings.CutPrefix(line, "data: ")
+		if !found {
+			continue
+		}
+		var event Event
+		if err := json.Unmarshal([]byte(data), &event); err != nil {
+			return err
+		}
+		if !visit(event) {
+			return nil
+		}
 	}
 }
 
