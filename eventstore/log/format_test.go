@@ -53,6 +53,26 @@ func TestTheStoredFormatIsPinned(t *testing.T) {
 	require.Equal(t, string(want), got)
 }
 
+func TestALogOfALaterFormatIsNotCalledDamaged(t *testing.T) {
+	t.Parallel()
+	// given a log whose header names another format
+	o := small(t.TempDir())
+	l, err := Open(o)
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	path := filepath.Join(o.Dir, segmentName(0))
+	content, err := os.ReadFile(path)
+	require.NoError(t, err)
+	le.PutUint32(content[40:], formatVersion+1)
+	sign(content[:pageSize])
+	require.NoError(t, os.WriteFile(path, content, 0o600))
+	// when it is opened
+	_, err = Open(o)
+	// then the error says which program to take
+	require.ErrorContains(t, err, "has format 2, and this program reads format 1")
+	require.NotErrorAs(t, err, new(*Damaged))
+}
+
 // dump writes bytes as text and leaves out lines of zeros.
 func dump(b []byte) string {
 	var text strings.Builder

@@ -108,7 +108,7 @@ func (s *segment) readHeader() error {
 	}
 	var ok bool
 	if s.segmentHeader, ok = parseSegmentHeader(page); !ok {
-		return &Damaged{File: s.path, Reason: "the segment's header page is damaged"}
+		return s.headerFault(page)
 	}
 	info, err := s.file.Stat()
 	if err != nil {
@@ -122,6 +122,14 @@ func (s *segment) readHeader() error {
 		return &Damaged{File: s.path, Reason: "the file's name is not its first position"}
 	}
 	return nil
+}
+
+// headerFault tells a page that is damaged from one of a format to come.
+func (s *segment) headerFault(page []byte) error {
+	if version := le.Uint32(page[40:]); signed(page, segmentMagic) && version != formatVersion {
+		return fmt.Errorf("%s has format %d, and this program reads format %d: open it with the program that wrote it", s.path, version, formatVersion)
+	}
+	return &Damaged{File: s.path, Reason: "the segment's header page is damaged"}
 }
 
 // follows checks the last segment of a chain against the one before it.
