@@ -236,10 +236,16 @@ func (p *Process) Stop(within time.Duration) (time.Duration, error) {
 		p.Kill()
 		return within, fmt.Errorf("the program did not stop within %s\n%s", within, p.Complaints())
 	}
-	if p.exit != nil {
+	if p.exit != nil && !p.early() {
 		return time.Since(began), fmt.Errorf("the program stopped badly: %w\n%s", p.exit, p.Complaints())
 	}
 	return time.Since(began), nil
+}
+
+// early says that the interrupt came before the program listened to any.
+func (p *Process) early() bool {
+	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGINT && p.Printed() == ""
 }
 
 // DropCluster removes the private Postgres of a process that has ended; one that
