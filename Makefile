@@ -20,10 +20,37 @@ test: postgres ## run all tests (under five minutes on two cores)
 	go test ./...
 
 .PHONY: ci
-ci: lint ## what CI runs beside make test: vet, linter, race detector, fault tests at their CI numbers
+ci: lint check race numbers fuzz ## what CI runs beside make test (about fifteen minutes on two cores)
+
+.PHONY: check
+check: ## vet, tidy modules, known vulnerabilities
 	go vet ./...
+	go mod tidy -diff
+	@bash .ci/vulnerabilities
+
+.PHONY: race
+race: postgres ## run the tests of every room under the race detector
 	go test -race -short ./domain/... ./eventstore/... ./commands/... ./projections/... ./readapi/... ./cmd/...
+
+# Everything with a property called TestProperties is an aggregate.
+AGGREGATES = $(shell grep -rl --include='*_test.go' '^func TestProperties' domain | xargs -n1 dirname | sort -u | sed 's|^|./|')
+# How often and how long: CI's numbers; nightly's are larger.
+CHECKS = 10000
+FUZZ = 180
+
+.PHONY: numbers
+numbers: postgres ## run the properties and fault tests at CI's numbers
+	go test $(AGGREGATES) ./commands -count=1 -timeout 30m -run '^TestProperties$$|DuplicateDeliveries' -rapid.checks=$(CHECKS) -rapid.steps=200
+	go test ./eventstore/log -count=1 -timeout 10m -run ClockThatJumps -rapid.checks=1000
 	DAYBOOK_TEST_LEVEL=ci go test -count=1 -timeout 20m ./test/...
+
+.PHONY: fuzz
+fuzz: postgres ## fuzz every decoder, HTTP handler and gRPC method for three minutes in all
+	@bash .ci/fuzz $(FUZZ)
+
+.PHONY: nightly
+nightly: ## the same with ten times the numbers (hours)
+	$(MAKE) ci CHECKS=100000 FUZZ=1800
 
 .PHONY: lint
 lint: ## run golangci-lint with the versions of .tools/go.mod

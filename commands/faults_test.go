@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"daybook.example/domain"
@@ -69,7 +70,7 @@ func TestALostAnswerIsAskedForAgainWithTheSameBytes(t *testing.T) {
 			}}
 			stream := newStream()
 
-			answer, err := jarsOf(house.processOn(line, house.client)).Handle(t.Context(), stream, creating(request("open")), open{Label: stream, Owner: "Ida", Coins: []int{1, 2}})
+			answer, err := jarsOf(house.processOn(line, house.client)).Handle(t.Context(), stream, creating(request("open")), open{Label: stream, Owner: "Ida", Subject: uuid.New(), Coins: []int{1, 2}})
 
 			require.NoError(t, err)
 			require.False(t, line.changed.Load(), "a repeat had other bytes")

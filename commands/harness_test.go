@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"log/slog"
 	"math"
-	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -17,8 +16,7 @@ import (
 	"daybook.example/commands/claims"
 	"daybook.example/domain"
 	"daybook.example/eventstore"
-	"daybook.example/eventstore/log"
-	"daybook.example/eventstore/node"
+	"daybook.example/eventstore/eventstoretest"
 	"daybook.example/eventstore/seal"
 )
 
@@ -35,24 +33,9 @@ type house struct {
 
 func newHouse(t testing.TB) *house {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "daybook") // a socket's path must be short
+	client := eventstoretest.Start(t).Connect()
+	keys, err := seal.Create(filepath.Join(t.TempDir(), "keys"))
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	l, err := log.Open(log.Options{Dir: filepath.Join(dir, "log"), FreeSpaceMin: 1})
-	require.NoError(t, err)
-	n, err := node.Start(node.Options{Log: l, Socket: filepath.Join(dir, "node.sock")})
-	require.NoError(t, err)
-	client, err := eventstore.Connect(eventstore.Options{Socket: filepath.Join(dir, "node.sock")})
-	require.NoError(t, err)
-	keys, err := seal.Create(filepath.Join(dir, "keys"))
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		_ = client.Close(ctx)
-		_ = n.Close(ctx)
-		_ = l.Close()
-	})
 	return &house{
 		t: t, client: client, keys: keys, patience: 10 * time.Second,
 		clock: &handClock{at: time.Date(2024, 3, 1, 9, 0, 0, 0, time.UTC)},

@@ -1,14 +1,11 @@
 package readapi_test
 
 import (
-	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -21,8 +18,7 @@ import (
 	"daybook.example/domain"
 	"daybook.example/domain/access"
 	"daybook.example/eventstore"
-	"daybook.example/eventstore/log"
-	"daybook.example/eventstore/node"
+	"daybook.example/eventstore/eventstoretest"
 	"daybook.example/projections/audit"
 	model "daybook.example/projections/employee"
 	"daybook.example/projections/employee/employeetest"
@@ -46,7 +42,7 @@ var quiet = slog.New(slog.DiscardHandler)
 // open puts the read API before a company. The token of role employee names self.
 func open(t testing.TB, c *employeetest.Company, self uuid.UUID, now time.Time) *companySite {
 	t.Helper()
-	store := startNode(t)
+	store := eventstoretest.Start(t).Connect()
 	c.Append(store)
 	pool := postgrestest.New(t)
 	c.Project(pool, model.New(c.Keys), 512)
@@ -64,27 +60,6 @@ func open(t testing.TB, c *employeetest.Company, self uuid.UUID, now time.Time) 
 	server := httptest.NewServer(api)
 	t.Cleanup(func() { api.Stop(); server.Close() })
 	return &companySite{c, t, server.URL, store, pool}
-}
-
-func startNode(t testing.TB) *eventstore.Client {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "daybook") // a socket's path must be short
-	require.NoError(t, err)
-	l, err := log.Open(log.Options{Dir: filepath.Join(dir, "log"), FreeSpaceMin: 1})
-	require.NoError(t, err)
-	n, err := node.Start(node.Options{Log: l, Socket: filepath.Join(dir, "node.sock")})
-	require.NoError(t, err)
-	client, err := eventstore.Connect(eventstore.Options{Socket: filepath.Join(dir, "node.sock")})
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		_ = client.Close(ctx)
-		_ = n.Close(ctx)
-		_ = l.Close()
-		_ = os.RemoveAll(dir)
-	})
-	return client
 }
 
 // tokenOf is the token of a role.

@@ -1,8 +1,6 @@
 package claims
 
 import (
-	"context"
-	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -12,9 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"daybook.example/domain"
-	"daybook.example/eventstore"
-	"daybook.example/eventstore/log"
-	"daybook.example/eventstore/node"
+	"daybook.example/eventstore/eventstoretest"
 	"daybook.example/eventstore/seal"
 )
 
@@ -34,24 +30,9 @@ func (c *Claims) at(after time.Duration) *Claims {
 
 func newClaims(t *testing.T) *Claims {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "daybook") // a socket's path must be short
+	client := eventstoretest.Start(t).Connect()
+	keys, err := seal.Create(filepath.Join(t.TempDir(), "keys"))
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	l, err := log.Open(log.Options{Dir: filepath.Join(dir, "log"), FreeSpaceMin: 1})
-	require.NoError(t, err)
-	n, err := node.Start(node.Options{Log: l, Socket: filepath.Join(dir, "node.sock")})
-	require.NoError(t, err)
-	client, err := eventstore.Connect(eventstore.Options{Socket: filepath.Join(dir, "node.sock")})
-	require.NoError(t, err)
-	keys, err := seal.Create(filepath.Join(dir, "keys"))
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		_ = client.Close(ctx)
-		_ = n.Close(ctx)
-		_ = l.Close()
-	})
 	return New(Config{Store: client, Keys: keys, Clock: func() time.Time { return start }})
 }
 
