@@ -151,8 +151,13 @@ func (i *importRun) openLanes(ctx context.Context) (lanes []chan importedLine, d
 func (i *importRun) read(r *http.Request, lanes []chan importedLine) {
 	seed := maphash.MakeSeed()
 	reader := bufio.NewReaderSize(r.Body, importBufferSize)
+	wake := context.AfterFunc(r.Context(), func() { _ = i.control.SetReadDeadline(time.Now()) })
+	defer wake()
 	for number := 1; ; number++ {
 		_ = i.control.SetReadDeadline(time.Now().Add(importPauseMax))
+		if r.Context().Err() != nil { // the server stops, and waits for no more lines
+			return
+		}
 		raw, err := readLine(reader)
 		if errors.Is(err, io.EOF) && len(raw) == 0 {
 			return

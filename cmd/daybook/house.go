@@ -205,8 +205,19 @@ func (h *house) listen(context.Context) error {
 		return err
 	}
 	h.server = server
-	h.onClose(server.Close)
+	h.onClose(h.closeServer)
 	return nil
+}
+
+// closeServer gives requests time to end. Those that take longer are cut off,
+// which costs nothing: their callers may repeat them.
+func (h *house) closeServer(ctx context.Context) error {
+	err := h.server.Close(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		h.logger.Warn("requests that did not end in time were cut off")
+		return nil
+	}
+	return err
 }
 
 const tokensKnownMax = 10 * time.Second

@@ -94,7 +94,10 @@ func finish(t *testing.T, cmd *exec.Cmd) result {
 	t.Helper()
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	err := cmd.Run()
+	require.NoError(t, cmd.Start())
+	overdue := time.AfterFunc(readyMax, func() { _ = cmd.Process.Kill() })
+	defer overdue.Stop()
+	err := cmd.Wait()
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) {
 		require.NoError(t, err)
