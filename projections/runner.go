@@ -22,6 +22,7 @@ import (
 
 const (
 	batchTimeout = 60 * time.Second // of one batch, its commit included
+	stopPatience = 3 * time.Second  // of a stop, with the batch under way
 	routerClose  = batchTimeout + 5*time.Second
 	closeTimeout = 2 * time.Second // of a connection
 	standbyEvery = time.Second
@@ -231,7 +232,8 @@ func (r *Runner) route(ctx context.Context, writer *Writer) error {
 }
 
 // handle commits one batch. Watermill cancels a message's context as soon as its
-// router closes; the transaction must come to its end all the same.
+// router closes; a transaction that is nearly done comes to its end all the same.
+// A long one of catching up is given up: it leaves nothing, and comes again.
 func (r *Runner) handle(m *message.Message, writer *Writer) error {
 	batch, ok := subscription.BatchFrom(m)
 	if !ok {
@@ -239,6 +241,7 @@ func (r *Runner) handle(m *message.Message, writer *Writer) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(m.Context()), batchTimeout)
 	defer cancel()
+	defer context.AfterFunc(m.Context(), func() { time.AfterFunc(stopPatience, cancel) })()
 	started, events := time.Now(), eventsOf(batch)
 	err := writer.Apply(ctx, events, batch.To)
 	if err != nil && !writer.transient(err) {

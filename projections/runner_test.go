@@ -255,3 +255,30 @@ func TestAStoppedRunnerGivesTheProjectionBack(t *testing.T) {
 		return number(t, h.pool, "select count(*) from pg_locks where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())") == 0
 	}, patience, tick, "the lock is given back")
 }
+
+func TestAStopDoesNotWaitForALongBatchAndLosesNothingOfIt(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	runners, stop := h.start(counting{name: "counting"})
+	_, first := h.put("claim-test-0", taken())
+	h.wait(runners[0], first)
+	// Given a batch that takes as long as somebody holds the table
+	held, err := h.pool.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = held.Exec(t.Context(), "lock table rm_counting_v1.tally")
+	require.NoError(t, err)
+	_, last := h.put("claim-test-0", taken())
+	require.Eventually(t, func() bool {
+		return number(t, h.pool, "select count(*) from pg_locks where not granted and relation = 'rm_counting_v1.tally'::regclass") > 0
+	}, patience, tick)
+	// When it is stopped, then within seconds
+	began := time.Now()
+	stop()
+	require.Less(t, time.Since(began), 8*time.Second)
+	require.NoError(t, held.Rollback(t.Context()))
+	require.Equal(t, 1, h.tallied("counting"))
+	// And the next one counts that batch, once
+	runners, _ = h.start(counting{name: "counting"})
+	h.wait(runners[0], last)
+	require.Equal(t, 2, h.tallied("counting"))
+}
