@@ -44,7 +44,7 @@ type IssuedToken struct {
 // issueToken makes the token of the command: whoever sends the same command again
 // because an answer was lost gets the same token, and nobody else can make it.
 func (w *writes) issueToken(ctx context.Context, d write, in *writeInput) (*issued, error) {
-	c, err := w.call(ctx, d, in, nil)
+	c, err := w.call(ctx, in, nil)
 	if err != nil {
 		return nil, err
 	}

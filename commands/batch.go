@@ -204,7 +204,7 @@ func (w *worker[C, S, E]) explain(err error) error {
 
 // stored answers the jobs of a stored batch.
 func (w *worker[C, S, E]) stored(b batch[C, S], written eventstore.Written) {
-	positions := w.positions(b, written)
+	positions := w.positions(b)
 	w.known.position = written.Position
 	if written.Revision+1 != w.known.next {
 		w.known = nil // the store counts otherwise: learn it anew
@@ -229,7 +229,7 @@ func (w *worker[C, S, E]) stored(b batch[C, S], written eventstore.Written) {
 
 // positions reads where the commands of a combined append ended: the store tells
 // only the end of all, and a repeat must get the same answer as the first delivery.
-func (w *worker[C, S, E]) positions(b batch[C, S], written eventstore.Written) map[uint64]eventstore.Position {
+func (w *worker[C, S, E]) positions(b batch[C, S]) map[uint64]eventstore.Position {
 	if len(b.decisions) == 1 {
 		return nil
 	}

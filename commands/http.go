@@ -194,7 +194,7 @@ func add[B any](w *writes, d write, run func(context.Context, call, B) (pending,
 		return start(ctx, d, c, raw, run)
 	}}
 	edge.Register(w.api, w.operation(d, edge.SchemaOf[B](w.api)), func(ctx context.Context, in *writeInput) (*written, error) {
-		c, err := w.call(ctx, d, in, names)
+		c, err := w.call(ctx, in, names)
 		if err != nil {
 			return nil, err
 		}
@@ -282,7 +282,7 @@ func braces(path string) (names []string) {
 }
 
 // call makes the call that an HTTP request is.
-func (w *writes) call(ctx context.Context, d write, in *writeInput, names []string) (call, error) {
+func (w *writes) call(ctx context.Context, in *writeInput, names []string) (call, error) {
 	principal, _ := edge.PrincipalFrom(ctx)
 	r := edge.RequestFrom(ctx)
 	c := call{principal: principal, at: make(map[string]string, len(names))}

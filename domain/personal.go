@@ -45,15 +45,21 @@ func (notePurpose) Purpose() string { return "note" }
 // Purpose returns the stored name.
 func (applicantPurpose) Purpose() string { return "applicant" }
 
-// One alias per purpose: domain.Identity[Name] is a name that is sealed under
-// its subject's identity key.
+// One alias per purpose: a value is sealed under its subject's key of that purpose.
 type (
-	Identity[T any]  = Personal[identityPurpose, T]
-	Contact[T any]   = Personal[contactPurpose, T]
-	Bank[T any]      = Personal[bankPurpose, T]
-	Payroll[T any]   = Personal[payrollPurpose, T]
-	Health[T any]    = Personal[healthPurpose, T]
-	Note[T any]      = Personal[notePurpose, T]
+	// Identity is a value sealed for the purpose identity.
+	Identity[T any] = Personal[identityPurpose, T]
+	// Contact is a value sealed for the purpose contact.
+	Contact[T any] = Personal[contactPurpose, T]
+	// Bank is a value sealed for the purpose bank.
+	Bank[T any] = Personal[bankPurpose, T]
+	// Payroll is a value sealed for the purpose payroll.
+	Payroll[T any] = Personal[payrollPurpose, T]
+	// Health is a value sealed for the purpose health.
+	Health[T any] = Personal[healthPurpose, T]
+	// Note is a value sealed for the purpose note.
+	Note[T any] = Personal[notePurpose, T]
+	// Applicant is a value sealed for the purpose applicant.
 	Applicant[T any] = Personal[applicantPurpose, T]
 )
 

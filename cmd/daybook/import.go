@@ -148,7 +148,7 @@ func (r *importRun) take(a commands.ImportAnswer) error {
 	case a.Status == http.StatusUnprocessableEntity && a.Error.Code != "idempotency-key-reused":
 		r.outcome.Refused(a.Key, a.Error.Code, a.Error.Detail)
 	default:
-		return fmt.Errorf("%s: %s", a.Key, a.Error)
+		return fmt.Errorf("%s: %w", a.Key, a.Error)
 	}
 	return nil
 }

@@ -73,7 +73,7 @@ func scan(raw []byte) error {
 	dec := jsontext.NewDecoder(bytes.NewBuffer(raw))
 	for {
 		token, err := dec.ReadToken()
-		if err == io.EOF && dec.StackDepth() == 0 && dec.InputOffset() > 0 {
+		if errors.Is(err, io.EOF) && dec.StackDepth() == 0 && dec.InputOffset() > 0 {
 			return trailing(dec)
 		}
 		if err != nil {
@@ -90,7 +90,7 @@ func scan(raw []byte) error {
 
 // trailing refuses a second value behind the first.
 func trailing(dec *jsontext.Decoder) error {
-	if _, err := dec.ReadToken(); err != io.EOF {
+	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
 		return NewProblem(http.StatusBadRequest, "trailing-data", "one JSON value was expected, but more follows it")
 	}
 	return nil

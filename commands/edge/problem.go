@@ -126,7 +126,7 @@ func problemOfRefusal(refusal *domain.Error) *Problem {
 	}
 	p := NewProblem(status, refusal.Code, refusal.Message).At(refusal.Field)
 	if status == http.StatusServiceUnavailable {
-		p.RetryAfter(time.Second)
+		return p.RetryAfter(time.Second)
 	}
 	return p
 }

@@ -6,6 +6,7 @@ package edge
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"path"
@@ -162,7 +163,7 @@ func (a *API) recover(w http.ResponseWriter, r *http.Request) {
 	if reason == nil {
 		return
 	}
-	if reason == http.ErrAbortHandler {
+	if err, ok := reason.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(reason)
 	}
 	a.logger.Error("a request panicked", "method", r.Method, "route", r.Pattern, "stack", string(debug.Stack()))

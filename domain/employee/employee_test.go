@@ -19,7 +19,6 @@ var (
 	entity  = uuid.MustParse("00000000-0000-4000-8000-00000000000d")
 	office  = uuid.MustParse("00000000-0000-4000-8000-00000000000e")
 	sales   = uuid.MustParse("00000000-0000-4000-8000-000000000001")
-	support = uuid.MustParse("00000000-0000-4000-8000-000000000002")
 
 	ctx = Context{Self: self, Subject: subject, Today: day("2024-06-01"), AllowedCurrencies: []domain.Currency{"EUR", "USD"}}
 )

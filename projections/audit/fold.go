@@ -104,7 +104,7 @@ func foldEmployee(before []employee.Assertion, now employee.Assertion) (folded, 
 	case employee.FactRescinded:
 		f.changes, err = rescinded(before, e.RescindsEventID, facts)
 	default:
-		day, _ := effectiveOn(now.Event)
+		day := effectiveOn(now.Event)
 		f.changes, err = compare(employee.Timeline(before), day, facts, day, func(employee.Attribute) bool { return true })
 	}
 	return f, err
@@ -128,8 +128,8 @@ func corrected(said []employee.Assertion, target uuid.UUID, by employee.Assertio
 	if err != nil {
 		return nil, err
 	}
-	wrong, _ := effectiveOn(then[len(then)-1].Event)
-	right, _ := effectiveOn(by.Event)
+	wrong := effectiveOn(then[len(then)-1].Event)
+	right := effectiveOn(by.Event)
 	before, after := employee.Timeline(then), employee.Timeline(append(slices.Clip(then), by))
 	stated := union(statedBy(before, target), statedBy(after, by.ID))
 	changes, err := compare(before, wrong, after, right, func(a employee.Attribute) bool { return stated[a] })
@@ -149,7 +149,7 @@ func rescinded(said []employee.Assertion, target uuid.UUID, after []employee.Fac
 	}
 	before := employee.Timeline(then)
 	stated := statedBy(before, target)
-	day, _ := effectiveOn(then[len(then)-1].Event)
+	day := effectiveOn(then[len(then)-1].Event)
 	return compare(before, day, after, day, func(a employee.Attribute) bool { return stated[a] })
 }
 
@@ -226,20 +226,18 @@ func marshalSpans(spans map[string][]span) (state fields, err error) {
 	return state, nil
 }
 
-// effectiveOn is the day from which an event holds.
-func effectiveOn(event domain.Named) (domain.Date, bool) {
-	effective, ok := event.(domain.Effective)
-	if !ok {
-		return domain.Date{}, false
+// effectiveOn is the day from which an event holds, the zero one for none.
+func effectiveOn(event domain.Named) (day domain.Date) {
+	if effective, ok := event.(domain.Effective); ok {
+		day, _ = domain.ParseDate(effective.EffectiveAt())
 	}
-	day, err := domain.ParseDate(effective.EffectiveAt())
-	return day, err == nil
+	return day
 }
 
 // foldOrgUnit does the same for an org unit, whose events only ever change.
 func foldOrgUnit(before []domain.Recorded[orgunit.Event], now domain.Recorded[orgunit.Event]) (folded, error) {
 	after := append(slices.Clip(before), now)
-	day, _ := effectiveOn(now.Event)
+	day := effectiveOn(now.Event)
 	spans := map[string][]span{}
 	for _, line := range orgUnitLines(after) {
 		list := spans[line.name]
@@ -266,7 +264,7 @@ type line struct {
 func orgUnitLines(said []domain.Recorded[orgunit.Event]) []line {
 	var lines []line
 	for _, a := range said {
-		from, _ := effectiveOn(a.Event)
+		from := effectiveOn(a.Event)
 		say := func(name string, value any) {
 			text, _ := domain.Marshal(value) // strings, UUIDs and booleans
 			lines = append(lines, line{name, from, text})

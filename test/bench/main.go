@@ -29,11 +29,11 @@ func main() {
 	only := flag.String("only", "", "one group of figures, such as commands")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
 	b := &bench{binary: *binary, data: *data, only: *only, pairs: *pairs, round: *round}
-	if err := b.run(ctx); err != nil {
+	err := b.run(ctx)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
-		stop()
 		os.Exit(1)
 	}
 }
