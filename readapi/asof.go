@@ -103,10 +103,10 @@ func asOf[T any](ctx context.Context, s *server, projection string, p AsOfParams
 func asKnown[T any](ctx context.Context, s *server, projection string, p KnownParams, read func(context.Context, pgx.Tx, AsOf) (T, error)) (*answer[T], error) {
 	known, err := s.instant(ctx, p)
 	if err != nil {
-		return nil, err
+		return nil, s.waitable(err)
 	}
 	if err := s.reach(ctx, projection, known.awaited); err != nil {
-		return nil, err
+		return nil, s.waitable(err)
 	}
 	out := &answer[T]{}
 	err = pgx.BeginTxFunc(ctx, s.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
@@ -118,7 +118,7 @@ func asKnown[T any](ctx context.Context, s *server, projection string, p KnownPa
 		out.Body, err = read(ctx, tx, at)
 		return err
 	})
-	return out, err
+	return out, s.waitable(err)
 }
 
 // KnownAtPosition is the position that the answer holds, as text.

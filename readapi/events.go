@@ -73,14 +73,14 @@ type feed struct {
 func (s *server) events(ctx context.Context, in *EventParams) (*edge.Streamed, error) {
 	f, err := s.feed(ctx, in)
 	if err != nil {
-		return nil, err
+		return nil, s.waitable(err)
 	}
 	if strings.Contains(edge.RequestFrom(ctx).Header.Get("Accept"), eventStream) {
 		return edge.Streaming(f.stream), nil
 	}
 	page, err := f.page(ctx, in.Limit)
 	if err != nil {
-		return nil, err
+		return nil, s.waitable(err)
 	}
 	return edge.Streaming(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -289,7 +289,7 @@ func (f *feed) follow(ctx context.Context, out *sse, subscription *eventstore.Su
 		if err != nil {
 			return err
 		}
-		text := ""
+		var text string
 		switch {
 		case message == nil: // nothing was sent for a while: a filtered caller's position moves on, too
 			text = fmt.Sprintf(": still here\nid: %s\n\n", f.position)

@@ -47,12 +47,12 @@ type projectorsAnswer struct{ Body Projectors }
 func (s *server) projections(ctx context.Context, _ *struct{}) (*projectorsAnswer, error) {
 	head, err := s.Store.Head(ctx)
 	if err != nil {
-		return nil, err
+		return nil, s.waitable(err)
 	}
 	rows, err := s.Pool.Query(ctx, `select name, version, state, commit_pos, prepare_pos, events, last_event_at, heartbeat, owner, failure
 		from daybook.projection_checkpoint order by name, version`)
 	if err != nil {
-		return nil, err
+		return nil, s.waitable(err)
 	}
 	defer rows.Close()
 	list := Projectors{Head: head, Items: []Projector{}}
@@ -66,7 +66,7 @@ func (s *server) projections(ctx context.Context, _ *struct{}) (*projectorsAnswe
 		}
 		list.Items = append(list.Items, p)
 	}
-	return &projectorsAnswer{list}, rows.Err()
+	return &projectorsAnswer{list}, s.waitable(rows.Err())
 }
 
 // A start is the head of the log when it was first asked for: after a crash of

@@ -1,0 +1,46 @@
+package readapi
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"daybook.example/commands/edge"
+	"daybook.example/eventstore"
+)
+
+// awayClasses are the classes of Postgres errors that pass by themselves: the
+// connection broke, too many are open, an operator stops the server or it starts.
+var awayClasses = []string{"08", "53", "57"}
+
+// waitable turns an error of a store that is away for a while into an answer
+// that says so; every other error stays what it is. The log keeps the cause.
+func (s *server) waitable(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, eventstore.ErrUnavailable):
+		s.Logger.Warn("the event store does not answer", "error", err)
+		return edge.NewProblem(http.StatusServiceUnavailable, "event-store-unavailable", "the event store does not answer just now; send the same request again").RetryAfter(time.Second)
+	case databaseAway(err):
+		s.Logger.Warn("the database does not answer", "error", err)
+		return edge.NewProblem(http.StatusServiceUnavailable, "database-unavailable", "the database does not answer just now; send the same request again").RetryAfter(time.Second)
+	}
+	return err
+}
+
+// databaseAway reports whether a later try may succeed without anybody's help.
+func databaseAway(err error) bool {
+	var connecting *pgconn.ConnectError
+	var broken net.Error
+	if errors.As(err, &connecting) || errors.As(err, &broken) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return true
+	}
+	var refused *pgconn.PgError
+	return errors.As(err, &refused) && len(refused.Code) == 5 && slices.Contains(awayClasses, refused.Code[:2])
+}
