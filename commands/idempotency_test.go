@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -24,6 +25,7 @@ func TestARepeatGetsTheSameAnswerForEver(t *testing.T) {
 	_, err = handler.Handle(t.Context(), stream, request("later"), put{Coins: 1})
 	require.NoError(t, err)
 
+	house.clock.move(400 * 24 * time.Hour)
 	revision := uint64(77)
 	r.IfMatch = &revision // a repeat is answered before If-Match
 	for name, handler := range map[string]*Handler[jarCommand, jar, jarEvent]{"same process": handler, "restarted": jarsOf(house.process())} {
