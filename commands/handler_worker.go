@@ -125,7 +125,7 @@ func (w *worker[C, S, E]) lend(j *job[C, S]) bool {
 
 func (w *worker[C, S, E]) decide(j *job[C, S]) ([]E, error) {
 	if !w.known.exists() && !j.request.Creating {
-		return nil, &domain.Error{Kind: domain.NotFound, Code: "not-found", Message: "there is no such " + w.category}
+		return nil, &domain.Error{Kind: domain.NotFound, Code: "not-found", Message: absent(w.category)}
 	}
 	if err := w.match(j.request); err != nil {
 		return nil, err

@@ -237,6 +237,22 @@ func TestARefusalNamesRuleAndField(t *testing.T) {
 	}
 }
 
+func TestWhatIsNotThereIsNamedAsTheAPINamesIt(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	entry := `{"posting_date":"2024-03-01","description":"x","lines":[]}`
+	for path, c := range map[string]struct{ body, detail string }{
+		"/v1/books/nosuch/periods/2024-03/entries":     {entry, "there is no such period of a book: open the period first"},
+		"/v1/books/nosuch/periods/2024-03/close":       {`{}`, "there is no such period of a book: open the period first"},
+		"/v1/books/nosuch/accounts/1/names":            {`{"name":"x"}`, "there is no such book: open it first"},
+		"/v1/org-units/" + uuid.NewString() + "/names": {`{"name":"x","effective_from":"2024-03-01"}`, "there is no such org unit: create it first"},
+	} {
+		got := s.post(access.Admin, path, c.body)
+		require.Equal(t, 404, got.status, got.raw)
+		require.Equal(t, c.detail, got.Detail, path)
+	}
+}
+
 func TestAnEmployeesWholeLifeGoesOverHTTP(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

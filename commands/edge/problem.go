@@ -175,7 +175,7 @@ func codeOf(status int) string {
 func fieldError(d *huma.ErrorDetail) FieldError {
 	message, _, _ := strings.Cut(d.Message, ": ") // what follows a colon may be the value
 	if message == "invalid value" {
-		message = "the value does not have the form that belongs here"
+		message = "the value does not have the form that belongs here; /docs says which"
 	}
 	code := "invalid"
 	if strings.HasPrefix(message, "required ") {
