@@ -165,7 +165,7 @@ func (s *server) instant(ctx context.Context, p KnownParams) (instant, error) {
 	}
 	i.moment = moment
 	// What was recorded before the request counts, even if no read model has it yet.
-	head, err := s.Store.Head(ctx)
+	head, err := s.head(ctx)
 	if err != nil {
 		return i, fmt.Errorf("read the head of the log: %w", err)
 	}

@@ -78,6 +78,8 @@ func (s *server) events(ctx context.Context, in *EventParams) (*edge.Streamed, e
 	if strings.Contains(edge.RequestFrom(ctx).Header.Get("Accept"), eventStream) {
 		return edge.Streaming(f.stream), nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, pageMax)
+	defer cancel()
 	page, err := f.page(ctx, in.Limit)
 	if err != nil {
 		return nil, s.waitable(err)
@@ -139,7 +141,7 @@ func (s *server) endOf(ctx context.Context, known instant) (*eventstore.Position
 // inLog waits until the log has reached a position.
 func (s *server) inLog(ctx context.Context, awaited eventstore.Position) error {
 	for end := time.Now().Add(waitMax); !awaited.IsZero(); {
-		head, err := s.Store.Head(ctx)
+		head, err := s.head(ctx)
 		if err != nil || !head.Less(awaited) {
 			return err
 		}

@@ -45,7 +45,7 @@ type Projectors struct {
 type projectorsAnswer struct{ Body Projectors }
 
 func (s *server) projections(ctx context.Context, _ *struct{}) (*projectorsAnswer, error) {
-	head, err := s.Store.Head(ctx)
+	head, err := s.head(ctx)
 	if err != nil {
 		return nil, s.waitable(err)
 	}

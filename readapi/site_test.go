@@ -33,6 +33,7 @@ type companySite struct {
 	*employeetest.Company
 	t     testing.TB
 	url   string
+	node  *eventstoretest.Node
 	store *eventstore.Client
 	pool  *pgxpool.Pool
 }
@@ -42,7 +43,8 @@ var quiet = slog.New(slog.DiscardHandler)
 // open puts the read API before a company. The token of role employee names self.
 func open(t testing.TB, c *employeetest.Company, self uuid.UUID, now time.Time) *companySite {
 	t.Helper()
-	store := eventstoretest.Start(t).Connect()
+	node := eventstoretest.Start(t)
+	store := node.Connect()
 	c.Append(store)
 	pool := postgrestest.New(t)
 	c.Project(pool, model.New(c.Keys), 512)
@@ -59,7 +61,7 @@ func open(t testing.TB, c *employeetest.Company, self uuid.UUID, now time.Time) 
 	})
 	server := httptest.NewServer(api)
 	t.Cleanup(func() { api.Stop(); server.Close() })
-	return &companySite{c, t, server.URL, store, pool}
+	return &companySite{c, t, server.URL, node, store, pool}
 }
 
 // tokenOf is the token of a role.

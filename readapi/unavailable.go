@@ -1,6 +1,7 @@
 package readapi
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -14,9 +15,19 @@ import (
 	"daybook.example/eventstore"
 )
 
+// pageMax is how long a page of the log may take: nobody hangs on a log that is away.
+const pageMax = 5 * time.Second
+
 // awayClasses are the classes of Postgres errors that pass by themselves: the
 // connection broke, too many are open, an operator stops the server or it starts.
 var awayClasses = []string{"08", "53", "57"}
+
+// head is the end of the log now, or an error in time when the log is away.
+func (s *server) head(ctx context.Context) (eventstore.Position, error) {
+	ctx, cancel := context.WithTimeout(ctx, waitMax)
+	defer cancel()
+	return s.Store.Head(ctx)
+}
 
 // waitable turns an error of a store that is away for a while into an answer
 // that says so; every other error stays what it is. The log keeps the cause.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -47,4 +48,25 @@ func TestGivenADatabaseThatGoesAwayWhenItIsReadThenTheAnswerSaysTryAgainUntilItI
 	for _, path := range paths {
 		require.Equal(t, http.StatusOK, s.get(access.Admin, path).status, path)
 	}
+}
+
+func TestGivenALogThatGoesAwayWhenItIsNeededThenNobodyHangs(t *testing.T) {
+	t.Parallel()
+	c := employeetest.Found(t)
+	c.Hire("1", uuid.New(), "2025-01-02", "6000")
+	s := open(t, c, uuid.Nil, employeetest.Instant("2025-04-01"))
+
+	s.node.Stop()
+	for _, path := range []string{"/v1/projections", "/v1/events", "/v1/reports/headcount?known_at=2025-03-01T00:00:00Z"} {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			began := time.Now()
+			got := s.get(access.Admin, path)
+			require.Equal(t, http.StatusServiceUnavailable, got.status, got.raw)
+			require.Equal(t, "event-store-unavailable", got.at("code"))
+			require.Equal(t, "1", got.header.Get("Retry-After"))
+			require.Less(t, time.Since(began), 15*time.Second)
+		})
+	}
+	require.Equal(t, http.StatusOK, s.get(access.Admin, "/v1/reports/headcount").status, "the tables still answer")
 }
