@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -86,7 +87,7 @@ func (c *client) send(ctx context.Context, method, path string, payload io.Reade
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, hint(err, "is the server still running?")
+		return nil, unanswered(err)
 	}
 	if resp.StatusCode < http.StatusBadRequest {
 		return resp.Body, nil
@@ -98,6 +99,15 @@ func (c *client) send(ctx context.Context, method, path string, payload io.Reade
 		return nil, hint(p, "give a valid token with --token or DAYBOOK_TOKEN; daybook token issue makes one")
 	}
 	return nil, p
+}
+
+// unanswered adds the way out where a request got no answer.
+func unanswered(err error) error {
+	var untrusted *tls.CertificateVerificationError
+	if errors.As(err, &untrusted) {
+		return hint(err, "name the server's certificate with --tls-cert (DAYBOOK_TLS_CERT)")
+	}
+	return hint(err, "is the server still running?")
 }
 
 // pages walks a paged list, item by item, until it ends or visit stops it.
@@ -133,7 +143,7 @@ func (c *client) follow(ctx context.Context, path string, query url.Values, visi
 	req.Header.Set("Accept", "text/event-stream")
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return hint(err, "is the server still running?")
+		return unanswered(err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {

@@ -198,6 +198,7 @@ func (h *house) listen(context.Context) error {
 	api := edge.NewAPI(edge.Options{Tokens: h.tokens, LogID: h.logID, Version: version, Logger: h.logger, Registry: h.registry})
 	commands.Register(api, h.handlers, h.tokens)
 	readapi.Register(api, readapi.Options{Pool: h.pool, Store: h.store.ReadOnly(), Keys: h.keys, Logger: h.logger, Changed: h.commits.Next})
+	h.readyWhen(api)
 	server, err := edge.Listen(api, edge.Listening{
 		Address: h.flags.listen, CertFile: h.flags.tlsCert, KeyFile: h.flags.tlsKey, Insecure: h.flags.insecureListen, Logger: h.logger,
 	})
@@ -207,6 +208,23 @@ func (h *house) listen(context.Context) error {
 	h.server = server
 	h.onClose(h.closeServer)
 	return nil
+}
+
+// readyWhen lets /readyz ask what the answers come from.
+func (h *house) readyWhen(api *edge.API) {
+	silent := errors.New("it does not answer")
+	api.ReadyWhen("event store", func(ctx context.Context) error {
+		if _, err := h.store.Head(ctx); err != nil {
+			return silent
+		}
+		return nil
+	})
+	api.ReadyWhen("database", func(ctx context.Context) error {
+		if h.pool.Ping(ctx) != nil {
+			return silent
+		}
+		return nil
+	})
 }
 
 // closeServer gives requests time to end. Those that take longer are cut off,

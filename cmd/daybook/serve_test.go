@@ -1,6 +1,12 @@
 package main_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -8,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -305,4 +312,40 @@ func TestRequestsOfALongImportDoNotHoldUpTheEnd(t *testing.T) {
 
 	// Then the server stops in time all the same
 	p.stop(t)
+}
+
+func TestVerbsTrustTheCertificateThatTheyAreGiven(t *testing.T) {
+	t.Parallel()
+	// Given a server behind TLS
+	dir, env, keys := folder(t), database(t), folder(t)
+	cert, key := certificate(t, keys, "server")
+	p := startWith(t, env, "serve", "--dir", dir, "--tls-cert", cert, "--tls-key", key)
+	require.True(t, strings.HasPrefix(p.of("API"), "https://"))
+
+	// Then a verb talks to it that knows its certificate, and no other one
+	require.NotEmpty(t, must(t, "token", "list", "--dir", dir, "--tls-cert", cert))
+	r := daybook(t, "token", "list", "--dir", dir)
+	require.Equal(t, 1, r.code)
+	require.Contains(t, r.err, "name the server's certificate with --tls-cert")
+	other, _ := certificate(t, keys, "other")
+	r = daybook(t, "token", "list", "--dir", dir, "--tls-cert", other)
+	require.Equal(t, 1, r.code)
+	require.Contains(t, r.err, "the server shows another certificate")
+	p.stop(t)
+}
+
+// certificate makes one that signs for itself.
+func certificate(t *testing.T, dir, name string) (cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	public, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	require.NoError(t, err)
+	secret, err := x509.MarshalPKCS8PrivateKey(private)
+	require.NoError(t, err)
+	cert, key = filepath.Join(dir, name+".crt"), filepath.Join(dir, name+".key")
+	require.NoError(t, os.WriteFile(cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: public}), 0o600))
+	require.NoError(t, os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}), 0o600))
+	return cert, key
 }
