@@ -115,26 +115,6 @@ func TestADemoRefusesAnotherLog(t *testing.T) {
 	require.Contains(t, r.err, "holds a log that is no demo — name another folder with --dir")
 }
 
-func TestASecondInterruptStopsAtOnce(t *testing.T) {
-	t.Parallel()
-	// Given a demo that is told to stop
-	p := start(t, "demo")
-	require.NoError(t, p.Process.Signal(os.Interrupt))
-	time.Sleep(20 * time.Millisecond)
-
-	// When it is told again
-	require.NoError(t, p.Process.Signal(os.Interrupt))
-	again := time.Now()
-	<-p.ended
-
-	// Then it is gone in a moment, and says so
-	require.Less(t, time.Since(again), 5*time.Second)
-	if code := p.ProcessState.ExitCode(); code != 0 { // it may have been fast enough
-		require.Equal(t, 130, code)
-		require.Contains(t, p.err.String(), "stopped at once")
-	}
-}
-
 func TestAnInterruptWhileItStartsLeavesNothing(t *testing.T) {
 	t.Parallel()
 	p := launch(t, []string{"TMPDIR=" + folder(t)}, "demo")

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -291,6 +292,61 @@ func TestPostgresMissingSaysWhatToInstall(t *testing.T) {
 	require.Equal(t, 1, r.code)
 	require.Contains(t, r.err, "apt-get install postgresql")
 	require.Contains(t, r.err, "DAYBOOK_DATABASE")
+}
+
+func TestASecondInterruptStopsAtOnce(t *testing.T) {
+	t.Parallel()
+	// Given a server that cannot stop in order, for its Postgres does not move
+	dir := folder(t)
+	p := start(t, "serve", "--dir", dir)
+	stuck := postmaster(t, dir)
+	require.NoError(t, syscall.Kill(stuck, syscall.SIGSTOP))
+	t.Cleanup(func() { _ = syscall.Kill(stuck, syscall.SIGKILL) })
+	require.NoError(t, p.Process.Signal(os.Interrupt))
+	select {
+	case <-p.ended:
+		require.Fail(t, "it does not wait for its Postgres")
+	case <-time.After(time.Second):
+	}
+
+	// When it is interrupted again
+	require.NoError(t, p.Process.Signal(os.Interrupt))
+
+	// Then it is gone in a moment, and says so
+	select {
+	case <-p.ended:
+	case <-time.After(3 * time.Second):
+		require.Fail(t, "it does not stop at once")
+	}
+	require.Equal(t, 130, p.ProcessState.ExitCode())
+	require.Contains(t, p.err.String(), "stopped at once; the next start recovers what was acknowledged")
+}
+
+func TestAStuckPartDoesNotHoldUpTheEnd(t *testing.T) {
+	t.Parallel()
+	dir := folder(t)
+	p := start(t, "serve", "--dir", dir)
+	stuck := postmaster(t, dir)
+	require.NoError(t, syscall.Kill(stuck, syscall.SIGSTOP))
+	t.Cleanup(func() { _ = syscall.Kill(stuck, syscall.SIGKILL) })
+	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
+	select {
+	case <-p.ended:
+	case <-time.After(stopMax):
+		require.Fail(t, "it does not stop in time")
+	}
+	require.Equal(t, 1, p.ProcessState.ExitCode())
+	require.Contains(t, p.err.String(), "the private Postgres had to be stopped at once")
+}
+
+// postmaster is the private Postgres of a running process.
+func postmaster(t *testing.T, dir string) int {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(clusterOf(t, dir), "data", "postmaster.pid"))
+	require.NoError(t, err)
+	pid, err := strconv.Atoi(strings.Fields(string(content))[0])
+	require.NoError(t, err)
+	return pid
 }
 
 func TestRequestsOfALongImportDoNotHoldUpTheEnd(t *testing.T) {
