@@ -154,8 +154,11 @@ func (c *client) follow(ctx context.Context, path string, query url.Values, visi
 	lines := bufio.NewReader(resp.Body)
 	for {
 		line, err := lines.ReadString('\n')
-		if errors.Is(err, io.EOF) || ctx.Err() != nil {
+		if ctx.Err() != nil {
 			return nil
+		}
+		if errors.Is(err, io.EOF) {
+			return hint(errors.New("the server has ended the stream"), "go on later with --from and the last position printed")
 		}
 		if err != nil {
 			return fmt.Errorf("read the event stream: %w", err)

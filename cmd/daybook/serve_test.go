@@ -136,6 +136,32 @@ func TestAQuestionLeavesNoTrace(t *testing.T) {
 	require.Equal(t, 3, strings.Count(before.out, "\n"), "the log's name, the operator's token and the one issued")
 }
 
+func TestATailShowsWhatHappensWhileItRuns(t *testing.T) {
+	t.Parallel()
+	// Given one tail from now on, and one from the start
+	dir, env := folder(t), database(t)
+	p := startWith(t, env, "serve", "--dir", dir)
+	whole := launch(t, nil, "events", "tail", "--from", "0/0", "--category", "access", "--dir", dir)
+	whole.waitFor(t, "access-tokens@0")
+	late := launch(t, nil, "events", "tail", "--dir", dir)
+	time.Sleep(time.Second) // nothing says when it listens
+
+	// When something happens
+	must(t, "token", "issue", "--role", "hr", "--dir", dir)
+
+	// Then both show it, and end at an interrupt as asked
+	whole.waitFor(t, "access-tokens@1")
+	late.waitFor(t, "access-tokens@1")
+	require.NotContains(t, late.out.String(), "access-tokens@0")
+	late.stop(t)
+
+	// And a tail whose server ends says how to go on
+	p.stop(t)
+	<-whole.ended
+	require.Equal(t, 1, whole.ProcessState.ExitCode())
+	require.Contains(t, whole.err.String(), "go on later with --from and the last position printed")
+}
+
 func TestRolesInSeveralProcesses(t *testing.T) {
 	t.Parallel()
 	dir := folder(t)
