@@ -36,11 +36,15 @@ race: postgres ## run the tests of every room under the race detector
 AGGREGATES = $(shell grep -rl --include='*_test.go' '^func TestProperties' domain | xargs -n1 dirname | sort -u | sed 's|^|./|')
 # How often and how long: CI's numbers; nightly's are larger.
 CHECKS = 10000
+LONG = 300
 FUZZ = 180
 
 .PHONY: numbers
 numbers: postgres ## run the properties and fault tests at CI's numbers
-	go test $(AGGREGATES) ./commands -count=1 -timeout 30m -run '^TestProperties$$|DuplicateDeliveries' -rapid.checks=$(CHECKS) -rapid.steps=200
+	go test $(filter-out ./domain/employee,$(AGGREGATES)) ./commands -count=1 -timeout 30m -run '^TestProperties$$|DuplicateDeliveries' -rapid.checks=$(CHECKS) -rapid.steps=200
+	@# A list of 200 commands costs an employee, whose every day is checked, 100 ms and more: long lists are fewer here.
+	go test ./domain/employee -count=1 -timeout 30m -run '^TestProperties$$' -rapid.checks=$(CHECKS)
+	go test ./domain/employee -count=1 -timeout 30m -run '^TestProperties$$' -rapid.checks=$(LONG) -rapid.steps=200
 	go test ./eventstore/log -count=1 -timeout 10m -run ClockThatJumps -rapid.checks=1000
 	DAYBOOK_TEST_LEVEL=ci go test -count=1 -timeout 20m ./test/...
 
@@ -50,7 +54,7 @@ fuzz: postgres ## fuzz every decoder, HTTP handler and gRPC method for three min
 
 .PHONY: nightly
 nightly: ## the same with ten times the numbers (hours)
-	$(MAKE) ci CHECKS=100000 FUZZ=1800
+	$(MAKE) ci CHECKS=100000 LONG=10000 FUZZ=1800
 
 .PHONY: lint
 lint: ## run golangci-lint with the versions of .tools/go.mod
