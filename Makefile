@@ -36,7 +36,7 @@ race: postgres ## run the tests of every room under the race detector
 AGGREGATES = $(shell grep -rl --include='*_test.go' '^func TestProperties' domain | xargs -n1 dirname | sort -u | sed 's|^|./|')
 # How often and how long: CI's numbers; nightly's are larger.
 CHECKS = 10000
-LONG = 300
+LONG = 1000
 FUZZ = 180
 
 .PHONY: numbers
