@@ -183,8 +183,17 @@ func followToTheEnd(t *testing.T, s *server, writers int) {
 	from := before[len(before)-1].Event.Position
 	sub := subscribeToAll(t, c, esdb.SubscribeToAllOptions{From: from})
 	defer sub.Close()
+	// On a fast disk some writers are done before this follower begins.
+	earlier, err := s.log.ReadStream(context.Background(), "done", 0, log.Forwards, writers)
+	require.NoError(t, err)
+	done := 0
+	for _, record := range earlier {
+		if record.Position <= from.Commit {
+			done++
+		}
+	}
 	var got []uint64
-	for done := 0; done < writers; {
+	for done < writers {
 		m := sub.Recv()
 		require.Nil(t, m.SubscriptionDropped)
 		if m.EventAppeared == nil {
@@ -194,6 +203,9 @@ func followToTheEnd(t *testing.T, s *server, writers int) {
 		if m.EventAppeared.Event.StreamID == "done" {
 			done++
 		}
+	}
+	if len(got) == 0 {
+		return
 	}
 	all, err := s.log.ReadAll(context.Background(), from.Commit+1, log.Forwards, len(got), 1<<30)
 	require.NoError(t, err)
