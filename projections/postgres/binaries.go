@@ -108,16 +108,25 @@ func versionOf(ctx context.Context, as account, program string) int {
 	return major
 }
 
-// run runs a program to its end. What it said last is in the error.
+// run runs a program to its end. What it complained of is in the error.
 func run(cmd *exec.Cmd) error {
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, lastLine(out))
+		return fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, complaint(out))
 	}
 	return nil
 }
 
-func lastLine(out []byte) string {
+// complaint is the first line that tells an error: what follows is what came of
+// it. It is the last line of a program that says none is one.
+func complaint(out []byte) string {
+	for line := range bytes.Lines(out) {
+		for _, mark := range []string{"FATAL:", " error:"} {
+			if _, reason, found := bytes.Cut(line, []byte(mark)); found {
+				return string(bytes.TrimSpace(reason))
+			}
+		}
+	}
 	out = bytes.TrimSpace(out)
 	return string(out[bytes.LastIndexByte(out, '\n')+1:])
 }

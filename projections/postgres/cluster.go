@@ -6,28 +6,47 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// readyMark marks a cluster whose making came to its end.
+// readyMark marks a cluster that has been furnished.
 const readyMark = "made"
 
 const removeTries = 50 // a tenth of a second apart
 
-// prepare makes the cluster, unless there is a finished one.
+// prepare makes the cluster, unless there is one. It is made under a name of its
+// own and then given its place, so that what stands there is whole, and that the
+// initdb of a process that was killed, which may go on for a moment, never meets
+// that of its successor in one folder.
 func (s *Server) prepare(ctx context.Context) error {
-	if _, err := os.Stat(s.file(readyMark)); err == nil {
+	if _, err := os.Stat(s.data()); err == nil {
 		return nil
 	}
-	if err := removeAll(s.data()); err != nil {
-		return fmt.Errorf("clear a cluster that was begun: %w", err)
-	}
-	if err := s.initdb(ctx); err != nil {
+	s.clear()
+	making := s.file(makingPrefix + rand.Text())
+	if err := s.initdb(ctx, making); err != nil {
 		return fmt.Errorf("make the private Postgres in %s: %w", s.folder, err)
 	}
-	return s.writeAccess()
+	if err := s.writeAccess(making); err != nil {
+		return err
+	}
+	return os.Rename(making, s.data())
+}
+
+const makingPrefix = "making-"
+
+// clear removes what starts before this one did not bring to their end. What an
+// initdb still writes to is left to the next start.
+func (s *Server) clear() {
+	begun, _ := filepath.Glob(s.file(makingPrefix + "*")) // its one error is a bad pattern
+	for _, path := range append(begun, s.file(readyMark)) {
+		if err := os.RemoveAll(path); err != nil {
+			s.logger.Info("leaving what a start before this one began", "path", path, "error", err)
+		}
+	}
 }
 
 // removeAll removes what a process that was stopped left of a cluster. Its initdb
@@ -46,14 +65,14 @@ func removeAll(folder string) (err error) {
 // for a language, and ICU knows them all. The superuser's password is thrown
 // away: the program comes in by being the system user that it is. initdb insists
 // on one all the same, in a file that its account can read.
-func (s *Server) initdb(ctx context.Context) error {
-	secret := s.file("password")
+func (s *Server) initdb(ctx context.Context, folder string) error {
+	secret := folder + ".password"
 	if err := s.writeOwned(secret, rand.Text()); err != nil {
 		return err
 	}
 	defer os.Remove(secret)
 	args := []string{
-		"-D", s.data(), "-U", programRole, "-E", "UTF8", "--locale=C", "--locale-provider=icu", "--icu-locale=und",
+		"-D", folder, "-U", programRole, "-E", "UTF8", "--locale=C", "--locale-provider=icu", "--icu-locale=und",
 		"--auth-local=peer", "--auth-host=scram-sha-256", "--pwfile=" + secret, "--no-instructions",
 	}
 	if s.unsafe {
@@ -64,7 +83,7 @@ func (s *Server) initdb(ctx context.Context) error {
 
 // writeAccess says who may come in: the program's system user over the socket,
 // and over loopback the report role, into the one database.
-func (s *Server) writeAccess() error {
+func (s *Server) writeAccess(folder string) error {
 	name, err := programUser()
 	if err != nil {
 		return err
@@ -75,10 +94,10 @@ func (s *Server) writeAccess() error {
 	}
 	access := fmt.Sprintf("local all %s peer map=program\n", programRole) +
 		fmt.Sprintf("host %s %s 127.0.0.1/32 scram-sha-256\n", reported, reportRole)
-	if err := s.writeOwned(s.data()+"/pg_hba.conf", access); err != nil {
+	if err := s.writeOwned(folder+"/pg_hba.conf", access); err != nil {
 		return err
 	}
-	return s.writeOwned(s.data()+"/pg_ident.conf", fmt.Sprintf("program %q %s\n", name, programRole))
+	return s.writeOwned(folder+"/pg_ident.conf", fmt.Sprintf("program %q %s\n", name, programRole))
 }
 
 // writeOwned writes a file that only the account can read.

@@ -217,13 +217,35 @@ func TestAServerLeftByACrash(t *testing.T) {
 
 func TestAMakingThatWasKilledBeginsAnew(t *testing.T) {
 	t.Parallel()
+	// Given the initdb of a process that was killed, which goes on.
 	dir := t.TempDir()
 	at, err := placeOf(dir)
 	require.NoError(t, err)
 	require.NoError(t, at.make())
-	require.NoError(t, os.MkdirAll(filepath.Join(at.data(), "base"), 0o700))
+	killed := &Server{place: at, unsafe: true}
+	killed.installed, err = find(t.Context(), at.account, 0)
+	require.NoError(t, err)
+	orphan := at.file(makingPrefix + "orphan")
+	ended := make(chan error, 1)
+	go func() { ended <- killed.initdb(t.Context(), orphan) }()
+	require.Eventually(t, func() bool {
+		_, err := os.Stat(orphan + "/base")
+		return err == nil
+	}, 10*time.Second, time.Millisecond)
+
+	s := begun(t, dir)
+	_, err = ask(t, s.URL(), "select 'alive'")
+	require.NoError(t, err)
+
+	// And what it leaves is gone by the next start.
+	<-ended
+	halt(t, s)
+	require.NoError(t, os.RemoveAll(s.data()))
 	_, err = ask(t, begun(t, dir).URL(), "select 'alive'")
 	require.NoError(t, err)
+	left, err := filepath.Glob(at.file(makingPrefix + "*"))
+	require.NoError(t, err)
+	require.Empty(t, left)
 }
 
 func TestAClusterOfAnotherVersionNamesIt(t *testing.T) {

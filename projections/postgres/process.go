@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -120,12 +119,7 @@ func (p process) ready(ctx context.Context, at place) error {
 // lastWords is what the server complained of.
 func lastWords(at place) string {
 	text, _ := os.ReadFile(at.file("postgres.log"))
-	for line := range bytes.Lines(text) {
-		if _, reason, found := bytes.Cut(line, []byte("FATAL:")); found {
-			return string(bytes.TrimSpace(reason))
-		}
-	}
-	return lastLine(text)
+	return complaint(text)
 }
 
 // stop shuts the server down in order; when ctx ends, at once.

@@ -88,7 +88,6 @@ func (s *Shared) open(ctx context.Context) error {
 		if err := os.RemoveAll(s.place.data()); err != nil {
 			return err
 		}
-		_ = os.Remove(s.place.file(readyMark))
 		if _, err = start(ctx, server); err != nil {
 			return err
 		}
