@@ -69,6 +69,35 @@ func (l *Log) Append(ctx context.Context, a Append) (Result, error) {
 	return l.submit(ctx, newRequest(a))
 }
 
+// A Pending append has its place among the others, and is being made durable.
+type Pending struct {
+	log     *Log
+	request *request
+	cost    int64
+}
+
+// Enqueue hands in a batch and returns before it is durable. Batches that one
+// caller hands in one after the other are decided in that order, so that each may
+// expect what the one before makes of its stream. Wait must be called.
+func (l *Log) Enqueue(ctx context.Context, a Append) (*Pending, error) {
+	if err := a.validate(); err != nil {
+		return nil, err
+	}
+	r := newRequest(a)
+	cost, err := l.queue.admit(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	l.queue.mu.Lock()
+	defer l.queue.mu.Unlock()
+	return &Pending{log: l, request: r, cost: cost}, l.queue.put(r, cost)
+}
+
+// Wait returns what came of it, as Append does.
+func (p *Pending) Wait(ctx context.Context) (Result, error) {
+	return p.log.await(ctx, p.request, p.cost)
+}
+
 // Delete soft-deletes a stream: reads find nothing, and a later append goes on
 // at the revision after its last. The position is that of the marking event.
 func (l *Log) Delete(ctx context.Context, stream string, expected int64) (position uint64, err error) {

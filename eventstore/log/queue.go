@@ -119,17 +119,12 @@ func newQueue(bytes int64) *queue {
 // ends while it waits, whether it is stored is not known.
 func (l *Log) submit(ctx context.Context, r *request) (Result, error) {
 	q := l.queue
-	cost := min(r.cost(), q.bytes)
-	if err := q.room.Acquire(ctx, cost); err != nil {
+	cost, err := q.admit(ctx, r)
+	if err != nil {
 		return Result{}, err
 	}
 	q.mu.Lock()
-	if q.closed {
-		q.mu.Unlock()
-		q.room.Release(cost)
-		return Result{}, ErrClosed
-	}
-	if !q.turn && len(q.waiting) == 0 {
+	if !q.closed && !q.turn && len(q.waiting) == 0 {
 		q.turn = true
 		q.mu.Unlock()
 		l.writer.commit([]*request{r})
@@ -137,15 +132,38 @@ func (l *Log) submit(ctx context.Context, r *request) (Result, error) {
 		q.room.Release(cost)
 		return r.result, r.err
 	}
+	err = q.put(r, cost)
+	q.mu.Unlock()
+	if err != nil {
+		return Result{}, err
+	}
+	return l.await(ctx, r, cost)
+}
+
+// admit waits until the queue has room for a request, and tells what it takes.
+func (q *queue) admit(ctx context.Context, r *request) (cost int64, err error) {
+	cost = min(r.cost(), q.bytes)
+	return cost, q.room.Acquire(ctx, cost)
+}
+
+// put lets a request wait for the writer. The caller holds mu.
+func (q *queue) put(r *request, cost int64) error {
+	if q.closed {
+		q.room.Release(cost)
+		return ErrClosed
+	}
 	q.waiting = append(q.waiting, r)
 	q.arrived.Signal()
-	q.mu.Unlock()
+	return nil
+}
+
+func (l *Log) await(ctx context.Context, r *request, cost int64) (Result, error) {
 	select {
 	case <-r.done:
-		q.room.Release(cost)
+		l.queue.room.Release(cost)
 		return r.result, r.err
 	case <-ctx.Done():
-		go func() { <-r.done; q.room.Release(cost) }()
+		go func() { <-r.done; l.queue.room.Release(cost) }()
 		return Result{}, fmt.Errorf("append may or may not have been stored: %w", ctx.Err())
 	}
 }

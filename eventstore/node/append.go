@@ -6,14 +6,12 @@ import (
 	"errors"
 	"io"
 	"math"
-	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"github.com/google/uuid"
-	"google.golang.org/grpc/peer"
 
 	"daybook.example/eventstore/log"
 )
@@ -23,6 +21,7 @@ const (
 	lingerMax   = 5 * time.Second // how long a refused client may go on sending
 	contentJSON = "application/json"
 
+	metadataPrefix     = "$$"   // of the stream that holds another's metadata
 	metadataOfMetadata = "$$$$" // how the name of metadata of metadata would begin
 )
 
@@ -48,9 +47,6 @@ func (s *service) Append(srv streams.Streams_AppendServer) error {
 // cannot be taken.
 func (s *service) receive(srv streams.Streams_AppendServer) (a log.Append, err error) {
 	ctx := srv.Context()
-	if err := s.mayWrite(ctx); err != nil {
-		return a, err
-	}
 	first, err := srv.Recv()
 	if err != nil && !errors.Is(err, io.EOF) {
 		return a, err
@@ -59,7 +55,7 @@ func (s *service) receive(srv streams.Streams_AppendServer) (a log.Append, err e
 	if o == nil {
 		return a, invalid("an append begins with its options")
 	}
-	if a.Stream, err = writable(ctx, o.GetStreamIdentifier()); err != nil {
+	if a.Stream, err = s.writable(ctx, writing, o.GetStreamIdentifier()); err != nil {
 		return a, err
 	}
 	if a.Expected, err = expectedRevision(o, o.GetExpectedStreamRevision() != nil); err != nil {
@@ -73,7 +69,13 @@ func (s *service) receive(srv streams.Streams_AppendServer) (a log.Append, err e
 		if err != nil {
 			return a, err
 		}
-		event, err := proposed(ctx, message.GetProposedMessage())
+		if message.GetProposedMessage() == nil {
+			return a, invalid("after its options an append holds proposed events only")
+		}
+		event, err := proposed(message.GetProposedMessage())
+		if errors.Is(err, errMissingMetadata) {
+			return a, missingMetadata(ctx)
+		}
 		if err != nil {
 			return a, err
 		}
@@ -102,25 +104,13 @@ func linger(srv streams.Streams_AppendServer) {
 	}
 }
 
-// mayWrite keeps writes to the unix socket, which only its owner can open.
-func (s *service) mayWrite(ctx context.Context) error {
-	p, ok := peer.FromContext(ctx)
-	if s.allowWrites || ok && p.Addr.Network() == "unix" {
-		return nil
-	}
-	return accessDenied(ctx, "this node takes writes over its unix socket only; --node-allow-writes opens its TCP port to everyone")
-}
-
-// writable reads the name of a stream that can be written to.
-func writable(ctx context.Context, id *shared.StreamIdentifier) (string, error) {
+// writable reads the name of a stream that the caller may change.
+func (s *service) writable(ctx context.Context, do action, id *shared.StreamIdentifier) (string, error) {
 	name, err := streamName(id)
 	if err != nil {
 		return "", err
 	}
-	if name == allStreams || strings.HasPrefix(name, metadataOfMetadata) {
-		return "", accessDenied(ctx, "nothing can be written to $all, nor to the metadata of metadata")
-	}
-	return name, nil
+	return name, s.may(ctx, do, name)
 }
 
 func streamName(id *shared.StreamIdentifier) (string, error) {
@@ -155,16 +145,23 @@ func expectedRevision(e expectation, set bool) (int64, error) {
 	return int64(e.GetRevision()), nil
 }
 
+// proposal is what the events of both kinds of append share.
+type proposal interface {
+	GetId() *shared.UUID
+	GetMetadata() map[string]string
+	GetCustomMetadata() []byte
+	GetData() []byte
+}
+
+var errMissingMetadata = errors.New("a proposed event lacks type or content-type in its metadata")
+
 // proposed checks an event as it comes in. Metadata other than its type and
 // content type are dropped.
-func proposed(ctx context.Context, m *streams.AppendReq_ProposedMessage) (e log.Proposed, err error) {
-	if m == nil {
-		return e, invalid("after its options an append holds proposed events only")
-	}
+func proposed(m proposal) (e log.Proposed, err error) {
 	kind, typed := m.GetMetadata()["type"]
 	content, described := m.GetMetadata()["content-type"]
 	if !typed || !described {
-		return e, missingMetadata(ctx)
+		return e, errMissingMetadata
 	}
 	if kind == "" {
 		return e, invalid("an event type is empty")

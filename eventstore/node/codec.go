@@ -12,6 +12,7 @@ import (
 const (
 	fieldOfEvent                       = 1       // of ReadResp
 	fieldEvent, fieldLink, fieldCommit = 1, 2, 3 // of ReadEvent
+	fieldRetries                       = 5       // of ReadEvent of a persistent subscription, which is the same else
 	fieldID                            = 1       // of RecordedEvent
 	fieldText                          = 2       // of UUID
 	prefixMax                          = 64      // bytes beside the stored ones, generously
@@ -48,13 +49,14 @@ func textID(id uuid.UUID) []byte {
 	return protowire.AppendBytes(b, text)
 }
 
-// encodeEvent builds the response that carries an event, a link or both.
-func encodeEvent(event, link *recorded, commit uint64) wire {
+// encodeEvent builds the response that carries an event, a link or both. The tail
+// is further fields of it.
+func encodeEvent(event, link *recorded, commit uint64, tail []byte) wire {
 	parts := [...]struct {
 		field protowire.Number
 		*recorded
 	}{{fieldEvent, event}, {fieldLink, link}}
-	size := protowire.SizeTag(fieldCommit) + protowire.SizeVarint(commit)
+	size := protowire.SizeTag(fieldCommit) + protowire.SizeVarint(commit) + len(tail)
 	for _, part := range parts {
 		if part.recorded != nil {
 			size += protowire.SizeTag(part.field) + protowire.SizeBytes(part.size())
@@ -72,5 +74,5 @@ func encodeEvent(event, link *recorded, commit uint64) wire {
 			b = append(append(b, part.stored...), part.id...)
 		}
 	}
-	return b
+	return append(b, tail...)
 }

@@ -38,10 +38,7 @@ func (s *service) Tombstone(ctx context.Context, request *streams.TombstoneReq) 
 type removal func(ctx context.Context, stream string, expected int64) (position uint64, err error)
 
 func (s *service) remove(ctx context.Context, do removal, id *shared.StreamIdentifier, e expectation, set bool) (uint64, error) {
-	if err := s.mayWrite(ctx); err != nil {
-		return 0, err
-	}
-	stream, err := writable(ctx, id)
+	stream, err := s.writable(ctx, deleting, id)
 	if err != nil {
 		return 0, err
 	}

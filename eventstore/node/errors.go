@@ -49,7 +49,7 @@ func streamDeleted(ctx context.Context, stream string) error {
 }
 
 func missingMetadata(ctx context.Context) error {
-	return refuse(ctx, codes.InvalidArgument, "a proposed event lacks type or content-type in its metadata",
+	return refuse(ctx, codes.InvalidArgument, errMissingMetadata.Error(),
 		trailerException, "missing-required-metadata-property", "required-metadata-properties", "type,content-type")
 }
 
@@ -65,25 +65,34 @@ func wrongRevisionOfDeletion(ctx context.Context, w *log.WrongExpectedRevision) 
 		"expected-version", strconv.FormatInt(w.Expected, 10), "actual-version", strconv.FormatInt(w.Current, 10))
 }
 
-// failure turns an error of the log into an answer. What no caller can cause is
-// logged here, and the client learns only where to look.
+// failure turns an error of the log into an answer, with the trailers that go
+// with it.
 func (s *service) failure(ctx context.Context, stream string, err error) error {
 	switch {
 	case errors.Is(err, log.ErrStreamDeleted):
 		return streamDeleted(ctx, stream)
 	case errors.Is(err, log.ErrTooLarge):
 		return refuse(ctx, codes.InvalidArgument, err.Error(), trailerException, "invalid-transaction")
-	case errors.Is(err, log.ErrInvalid):
+	case errors.Is(err, log.ErrClosed):
+		return shuttingDown(ctx)
+	case ctx.Err() != nil:
+		return status.FromContextError(ctx.Err()).Err()
+	}
+	return s.classify(err)
+}
+
+// classify is what an error of the log comes to. What no caller can cause is
+// logged here, and the client learns only where to look.
+func (s *service) classify(err error) error {
+	switch {
+	case errors.Is(err, log.ErrInvalid), errors.Is(err, log.ErrTooLarge):
 		return invalid("%v", err)
 	case errors.Is(err, log.ErrDiskFull):
 		// Not Unavailable: the official client would dial anew at each such answer.
 		return status.Error(codes.ResourceExhausted, err.Error())
-	case errors.Is(err, log.ErrClosed):
-		return shuttingDown(ctx)
-	case errors.Is(err, log.ErrStopped):
+	case errors.Is(err, log.ErrStopped), errors.Is(err, log.ErrClosed), errors.Is(err, log.ErrStreamDeleted),
+		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return status.Error(codes.Unavailable, err.Error())
-	case ctx.Err() != nil:
-		return status.FromContextError(ctx.Err()).Err()
 	}
 	s.logger.Error("the log cannot be read", "error", err)
 	return status.Error(codes.DataLoss, "the log cannot be read: the node's own messages name the file; stop the node and run daybook node fsck")
@@ -97,4 +106,31 @@ func headerText(name string) string {
 		return url.PathEscape(name)
 	}
 	return name
+}
+
+// What is told of a persistent subscription names it: its stream and its group.
+func refuseGroup(ctx context.Context, code codes.Code, message, exception string, key groupKey, more ...string) error {
+	return refuse(ctx, code, message, append([]string{
+		trailerException, exception, trailerStream, headerText(key.Stream), "group-name", headerText(key.Group),
+	}, more...)...)
+}
+
+func groupMissing(ctx context.Context, key groupKey) error {
+	return refuseGroup(ctx, codes.NotFound, "there is no such persistent subscription", "persistent-subscription-does-not-exist", key)
+}
+
+func groupExists(ctx context.Context, key groupKey) error {
+	return refuseGroup(ctx, codes.AlreadyExists, "there is such a persistent subscription already", "persistent-subscription-exists", key)
+}
+
+func groupFailed(ctx context.Context, key groupKey, reason string) error {
+	return refuseGroup(ctx, codes.Internal, reason, "persistent-subscription-failed", key, "reason", reason)
+}
+
+func groupFull(ctx context.Context, key groupKey) error {
+	return refuseGroup(ctx, codes.FailedPrecondition, "the persistent subscription has as many consumers as it may", "maximum-subscribers-reached", key)
+}
+
+func groupDropped(ctx context.Context, key groupKey) error {
+	return refuseGroup(ctx, codes.Canceled, "the persistent subscription was changed: subscribe again", "persistent-subscription-dropped", key)
 }

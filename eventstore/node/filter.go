@@ -21,22 +21,30 @@ type filter struct {
 }
 
 func parseFilter(o *streams.ReadReq_Options_FilterOptions) (*filter, error) {
-	f := &filter{}
-	expression := o.GetStreamIdentifier()
-	if expression == nil {
-		f.byType, expression = true, o.GetEventType()
+	if names := o.GetStreamIdentifier(); names != nil {
+		return filterSpec{false, names.GetRegex(), names.GetPrefix()}.compile()
 	}
-	f.prefixes = expression.GetPrefix()
-	text := expression.GetRegex()
+	return filterSpec{true, o.GetEventType().GetRegex(), o.GetEventType().GetPrefix()}.compile()
+}
+
+// A filterSpec is a filter as it is asked for and kept.
+type filterSpec struct {
+	ByType   bool     `json:"byType"` // the event type, not the stream's name
+	Regex    string   `json:"regex,omitempty"`
+	Prefixes []string `json:"prefixes,omitempty"`
+}
+
+func (s filterSpec) compile() (*filter, error) {
+	f := &filter{byType: s.ByType, prefixes: s.Prefixes}
 	switch {
-	case text == "" && len(f.prefixes) == 0:
+	case s.Regex == "" && len(s.Prefixes) == 0:
 		return nil, invalid("a filter needs a prefix or a regular expression, on the stream's name or the event type")
-	case text == "":
+	case s.Regex == "":
 		return f, nil
-	case len(text) > regexMax:
+	case len(s.Regex) > regexMax:
 		return nil, invalid("a filter's regular expression has at most %d bytes", regexMax)
 	}
-	regex, err := regexp.Compile(text)
+	regex, err := regexp.Compile(s.Regex)
 	if err != nil {
 		return nil, invalid("a filter's regular expression must be RE2, which has no look-around and no back-references: %v", err)
 	}

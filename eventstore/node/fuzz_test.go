@@ -67,7 +67,7 @@ func FuzzProposedEvent(f *testing.F) {
 		if proto.Unmarshal(b, &message) != nil || message.Metadata["type"] == "" || message.Metadata["content-type"] == "" {
 			return
 		}
-		if event, err := proposed(t.Context(), &message); err == nil {
+		if event, err := proposed(&message); err == nil {
 			require.Equal(t, message.GetMetadata()["type"], event.Type)
 			require.Equal(t, message.GetData(), event.Data)
 		}

@@ -28,7 +28,8 @@ func TestAnIdleClientThatPingsKeepsItsConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, err := log.Open(log.Options{Dir: dir})
 		require.NoError(t, err)
-		server := newServer(&service{log: l, closing: make(chan struct{})})
+		s := &service{log: l, closing: make(chan struct{})}
+		server := newServer(s, &groups{service: s}, &members{id: l.ID()})
 		listener := bufconn.Listen(1 << 16)
 		go func() { _ = server.Serve(listener) }()
 		var dials atomic.Int32

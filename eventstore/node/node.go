@@ -5,6 +5,7 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/gossip"
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/persistent"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/serverfeatures"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"google.golang.org/grpc"
@@ -30,6 +32,7 @@ const (
 	receiveMax    = 16 << 20         // bytes of one request message, as the original server takes
 	pingInterval  = 10 * time.Second // how often an idle connection is asked for a sign of life
 	pingsAtLeast  = 5 * time.Second  // clients ping every 10 s; a stricter node would cut them off
+	prepareMax    = 30 * time.Second // for the first users
 	socketPathMax = 107              // bytes: what a unix socket's address can hold
 )
 
@@ -38,13 +41,18 @@ type Options struct {
 	Log         *log.Log
 	Socket      string       // path of a unix socket, where everything is allowed
 	Listen      string       // TCP host:port, "" for none; port 0 picks a free one
-	AllowWrites bool         // over TCP too, without any authentication
+	TLS         *tls.Config  // of the TCP port, which then asks for users; nil leaves it plaintext
+	Password    string       // of the users admin and ops, who are made with it in a log that has no users
+	AllowWrites bool         // over a plaintext TCP port too, to everyone
 	Logger      *slog.Logger // slog.Default by default
+
+	members func(asked context.Context) []*gossip.MemberInfo // of tests: a cluster of more than one
 }
 
 // Node is a running server. The log stays its owner's: close it after the node.
 type Node struct {
 	server  *grpc.Server
+	groups  *groups
 	address string
 	closing chan struct{}
 	close   sync.Once
@@ -55,18 +63,28 @@ func Start(o Options) (*Node, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
+	if err := o.prepareUsers(); err != nil {
+		return nil, err
+	}
 	listeners, err := o.listen()
 	if err != nil {
 		return nil, err
 	}
 	n := &Node{closing: make(chan struct{})}
-	n.server = newServer(&service{
-		log: o.Log, logger: o.Logger, allowWrites: o.AllowWrites, closing: n.closing,
-	})
+	s := &service{
+		log: o.Log, logger: o.Logger, users: newUsers(o.Log), secure: o.TLS != nil, allowWrites: o.AllowWrites, closing: n.closing,
+	}
+	if n.groups, err = openGroups(s); err != nil {
+		return nil, errors.Join(err, closeAll(listeners))
+	}
+	n.server = newServer(s, n.groups, &members{id: o.Log.ID(), all: o.members})
 	for _, listener := range listeners {
 		if tcp, ok := listener.Addr().(*net.TCPAddr); ok {
 			n.address = tcp.String()
 			warnAbout(tcp, o)
+			if o.TLS != nil {
+				listener = tls.NewListener(listener, overHTTP2(o.TLS))
+			}
 		}
 		go func() {
 			if err := n.server.Serve(listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
@@ -90,6 +108,7 @@ func (n *Node) Close(ctx context.Context) error {
 		defer close(done)
 		n.server.GracefulStop()
 	}()
+	defer n.groups.close()
 	select {
 	case <-done:
 		return nil
@@ -100,8 +119,8 @@ func (n *Node) Close(ctx context.Context) error {
 	}
 }
 
-func newServer(s *service) *grpc.Server {
-	server := grpc.NewServer(
+func newServer(s *service, g *groups, m *members) *grpc.Server {
+	server := grpc.NewServer(append(s.interceptors(),
 		grpc.ForceServerCodecV2(newCodec()),
 		grpc.MaxRecvMsgSize(receiveMax),
 		grpc.MaxSendMsgSize(math.MaxInt32),
@@ -109,9 +128,10 @@ func newServer(s *service) *grpc.Server {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingsAtLeast, PermitWithoutStream: true}),
 		grpc.WaitForHandlers(true),
 		grpc.UnknownServiceHandler(notServed),
-	)
+	)...)
 	streams.RegisterStreamsServer(server, s)
-	gossip.RegisterGossipServer(server, &members{id: s.log.ID()})
+	persistent.RegisterPersistentSubscriptionsServer(server, g)
+	gossip.RegisterGossipServer(server, m)
 	serverfeatures.RegisterServerFeaturesServer(server, features{})
 	return server
 }
@@ -119,7 +139,27 @@ func newServer(s *service) *grpc.Server {
 // notServed answers calls of the services that this node leaves out.
 func notServed(_ any, stream grpc.ServerStream) error {
 	method, _ := grpc.MethodFromServerStream(stream)
-	return status.Errorf(codes.Unimplemented, "%s is not served by this node: it serves Streams, Gossip and ServerFeatures", method)
+	return status.Errorf(codes.Unimplemented, "%s is not served by this node: it serves Streams, PersistentSubscriptions, Gossip and ServerFeatures", method)
+}
+
+// prepareUsers makes sure that a port which asks for users has some.
+func (o Options) prepareUsers() error {
+	ctx, cancel := context.WithTimeout(context.Background(), prepareMax)
+	defer cancel()
+	if o.Password != "" {
+		return addDefaultUsers(ctx, o.Log, o.Password)
+	}
+	if o.TLS != nil && o.Log.Stream(UsersStream).Head < 0 {
+		return errors.New("a node with TLS asks for users, and the log has none: give the password that the first ones, admin and ops, shall have")
+	}
+	return nil
+}
+
+// overHTTP2 is a TLS configuration that speaks the protocol of gRPC.
+func overHTTP2(c *tls.Config) *tls.Config {
+	c = c.Clone()
+	c.NextProtos = []string{"h2"}
+	return c
 }
 
 func (o Options) listen() (listeners []net.Listener, err error) {
@@ -139,14 +179,18 @@ func (o Options) listen() (listeners []net.Listener, err error) {
 	if o.Socket != "" {
 		socket, err := listenOnSocket(o.Socket)
 		if err != nil {
-			for _, listener := range listeners {
-				err = errors.Join(err, listener.Close())
-			}
-			return nil, err
+			return nil, errors.Join(err, closeAll(listeners))
 		}
 		listeners = append(listeners, socket)
 	}
 	return listeners, nil
+}
+
+func closeAll(listeners []net.Listener) (err error) {
+	for _, listener := range listeners {
+		err = errors.Join(err, listener.Close())
+	}
+	return err
 }
 
 // listenOnSocket takes the place of a socket that a crash left behind, but
@@ -172,6 +216,9 @@ func listenOnSocket(path string) (net.Listener, error) {
 }
 
 func warnAbout(address *net.TCPAddr, o Options) {
+	if o.TLS != nil {
+		return
+	}
 	if !address.IP.IsLoopback() {
 		o.Logger.Warn("whoever reaches this address can read every event, without authentication", "address", address.String())
 	}

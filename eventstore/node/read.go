@@ -17,6 +17,8 @@ const (
 	allStreams = "$all"
 	linkType   = "$>"
 
+	lastRevision = math.MaxInt64 // of a read backwards: from the end
+
 	pageEvents = 512      // read from the log at once, at most
 	pageBytes  = 64 << 10 // likewise, but for a larger last event: what a stalled reader holds
 	pageFirst  = 16       // events of a stream's first page, whose size nobody knows yet
@@ -27,7 +29,9 @@ type service struct {
 	streams.UnimplementedStreamsServer
 	log         *log.Log
 	logger      *slog.Logger
-	allowWrites bool // over TCP
+	users       *users
+	secure      bool // TLS over TCP, and its users may do what access lists say
+	allowWrites bool // over TCP, to everyone
 	closing     <-chan struct{}
 }
 
@@ -35,6 +39,9 @@ type service struct {
 func (s *service) Read(request *streams.ReadReq, srv streams.Streams_ReadServer) error {
 	q, err := parseQuery(request.GetOptions())
 	if err != nil {
+		return err
+	}
+	if err := s.may(srv.Context(), reading, q.stream); err != nil {
 		return err
 	}
 	send := sender{Streams_ReadServer: srv, service: s, resolve: q.resolve, textIDs: q.textIDs}
@@ -199,27 +206,43 @@ type sender struct {
 }
 
 func (s sender) event(r log.Record) error {
-	original := s.recorded(r)
+	original := recordedAs(r, s.textIDs)
 	if !s.resolve || r.Type != linkType {
-		return s.SendMsg(encodeEvent(original, nil, r.Position))
+		return s.SendMsg(encodeEvent(original, nil, r.Position, nil))
 	}
-	stream, revision, ok := linkTarget(r)
-	if !ok {
-		return s.SendMsg(encodeEvent(original, nil, r.Position))
+	target, isLink, err := s.service.resolve(s.Context(), r)
+	if err != nil {
+		return err
 	}
-	found, err := s.service.log.ReadStream(s.Context(), stream, revision, log.Forwards, 1)
-	if err != nil && !errors.Is(err, log.ErrStreamDeleted) {
-		return s.service.failure(s.Context(), stream, err)
+	if !isLink {
+		return s.SendMsg(encodeEvent(original, nil, r.Position, nil))
 	}
-	var target *recorded // none when it is missing, deleted or truncated
-	if len(found) == 1 && found[0].Revision == revision {
-		target = s.recorded(found[0])
+	var resolved *recorded
+	if target != nil {
+		resolved = recordedAs(*target, s.textIDs)
 	}
-	return s.SendMsg(encodeEvent(target, original, r.Position))
+	return s.SendMsg(encodeEvent(resolved, original, r.Position, nil))
 }
 
-func (s sender) recorded(r log.Record) *recorded {
-	if s.textIDs {
+// resolve finds what a link points to, nil when that is missing, deleted or
+// truncated. What merely looks like a link is none.
+func (s *service) resolve(ctx context.Context, r log.Record) (target *log.Record, isLink bool, err error) {
+	stream, revision, ok := linkTarget(r)
+	if !ok {
+		return nil, false, nil
+	}
+	found, err := s.log.ReadStream(ctx, stream, revision, log.Forwards, 1)
+	if err != nil && !errors.Is(err, log.ErrStreamDeleted) {
+		return nil, true, s.failure(ctx, stream, err)
+	}
+	if len(found) == 1 && found[0].Revision == revision {
+		target = &found[0]
+	}
+	return target, true, nil
+}
+
+func recordedAs(r log.Record, textIDs bool) *recorded {
+	if textIDs {
 		return &recorded{stored: r.Event, id: textID(r.ID)}
 	}
 	return &recorded{stored: r.Event}

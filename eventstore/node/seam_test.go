@@ -56,7 +56,7 @@ func TestAnEventThatComesBetweenAReadAndTheSleepWakesTheFollower(t *testing.T) {
 		}})
 		require.NoError(t, err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), principalKey{}, principal{owner: true}), 10*time.Second)
 	s := &service{log: l, closing: make(chan struct{})}
 	for _, from := range []source{s.allSource(0, log.Forwards), s.streamSource("things-1", 0, log.Forwards)} {
 		far := receiver{ctx: ctx, events: make(chan wire, 16)}

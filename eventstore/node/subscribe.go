@@ -12,6 +12,7 @@ import (
 )
 
 const (
+	metadataType  = "$metadata"
 	tombstoneType = "$streamDeleted"
 	fallsBehindAt = 1024 // events that a live subscription may be late by before it is told
 )
@@ -98,6 +99,10 @@ func (s *subscription) follow(ctx context.Context) error {
 		}
 		select {
 		case <-changed:
+			// Who lost the right to read in the meantime reads no further.
+			if err := s.service.may(ctx, reading, s.query.stream); err != nil {
+				return err
+			}
 		case <-s.service.closing:
 			return shuttingDown(ctx)
 		case <-ctx.Done():
