@@ -5,7 +5,7 @@ SHELL := /bin/bash
 
 .PHONY: help
 help: ## list what make can do here
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 .PHONY: build
 build: ## build bin/daybook, one static binary
@@ -20,7 +20,7 @@ test: postgres ## run all tests (under five minutes on two cores)
 	go test ./...
 
 .PHONY: ci
-ci: lint check race numbers fuzz ## what CI runs beside make test (about fifteen minutes on two cores)
+ci: lint check race numbers conformance fuzz ## what CI runs beside make test (about fifteen minutes on two cores)
 
 .PHONY: check
 check: ## vet, tidy modules, known vulnerabilities
@@ -47,6 +47,10 @@ numbers: postgres ## run the properties and fault tests at CI's numbers
 	go test ./domain/employee -count=1 -timeout 30m -run '^TestProperties$$' -rapid.checks=$(LONG) -rapid.steps=200
 	go test ./eventstore/log -count=1 -timeout 10m -run ClockThatJumps -rapid.checks=1000
 	DAYBOOK_TEST_LEVEL=ci go test -count=1 -timeout 20m ./test/...
+
+.PHONY: conformance
+conformance: ## run the official client's own tests against the node (a minute and a half)
+	DAYBOOK_TEST_LEVEL=ci go test ./eventstore/node -count=1 -timeout 10m -v -run TheClientsOwnSuite
 
 .PHONY: fuzz
 fuzz: postgres ## fuzz every decoder, HTTP handler and gRPC method for three minutes in all

@@ -209,7 +209,7 @@ func (g *group) listen(ctx context.Context, c *consumer, requests <-chan receive
 			return nil
 		}
 		if request.err != nil {
-			return nil // it has gone, or says no more
+			return nil //nolint:nilerr // it has gone, or says no more
 		}
 		switch content := request.message.GetContent().(type) {
 		case *persistent.ReadReq_Ack_:
