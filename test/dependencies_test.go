@@ -43,6 +43,7 @@ var pinned = map[string]string{
 	"golang.org/x/term":                             "v0.46.0",
 	"golang.org/x/text":                             "v0.42.0",
 	"golang.org/x/time":                             "v0.16.0",
+	"google.golang.org/genproto/googleapis/rpc":     "v0.0.0-20241007155032-5fefd90f89a9",
 	"google.golang.org/grpc":                        "v1.67.1",
 	"google.golang.org/protobuf":                    "v1.36.12",
 	"pgregory.net/rapid":                            "v1.3.0",

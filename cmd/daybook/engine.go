@@ -39,6 +39,7 @@ type engine struct {
 
 	log        *log.Log   // nil with an event store elsewhere
 	node       *node.Node // as the log
+	nodeURL    string     // for EventStoreDB clients, as the node
 	store      *eventstore.Client
 	keys       *seal.Keyring
 	core       *commands.Core
@@ -118,10 +119,15 @@ func (e *engine) openNode(context.Context) error {
 	}
 	e.onClose(func(context.Context) error { return l.Close() })
 	e.log = l
-	e.node, err = node.Start(node.Options{Log: l, Socket: socket, Listen: e.flags.nodeListen, AllowWrites: e.flags.nodeAllowWrites, Logger: e.logger})
+	options := node.Options{Log: l, Socket: socket, Listen: e.flags.nodeListen, AllowWrites: e.flags.nodeAllowWrites, Logger: e.logger}
+	settings, err := e.secure(&options)
 	if err != nil {
+		return err
+	}
+	if e.node, err = node.Start(options); err != nil {
 		return fmt.Errorf("start the event store's node: %w", err)
 	}
+	e.nodeURL = "esdb://" + e.node.Addr() + "?" + settings
 	e.onClose(e.node.Close)
 	return nil
 }

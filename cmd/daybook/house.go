@@ -268,7 +268,7 @@ func (h *house) writeDown() error {
 		a, _ = h.dir.known()
 	}
 	if h.node != nil {
-		a.EventStore = "esdb://" + h.node.Addr() + "?tls=false"
+		a.EventStore = h.nodeURL
 	}
 	if h.server != nil {
 		a.HTTP = h.server.URL()

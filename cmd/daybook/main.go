@@ -47,6 +47,8 @@ type flags struct {
 	token, output           string
 	logFormat, logLevel     string
 	tlsCert, tlsKey         string
+	nodeTLSCert, nodeTLSKey string
+	nodeTLS                 bool
 	nodeAllowWrites         bool
 	insecureListen          bool
 }
@@ -127,7 +129,7 @@ Start with:  daybook demo      everything on embedded defaults, with a generated
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			return errors.Join(fromEnvironment(cmd), m.flags.check())
+			return errors.Join(fromEnvironment(cmd), m.flags.check(), m.flags.checkNode())
 		},
 	}
 	root.SetOut(m.Stdout)
@@ -143,13 +145,23 @@ Start with:  daybook demo      everything on embedded defaults, with a generated
 	p.StringVar(&f.tlsCert, "tls-cert", "", "PEM file of the HTTP API's certificate; with --tls-key")
 	p.StringVar(&f.tlsKey, "tls-key", "", "PEM file of the certificate's key")
 	p.BoolVar(&f.insecureListen, "insecure-listen", false, "serve plain HTTP to other machines too: tokens and pay travel readable")
+	p.BoolVar(&f.nodeTLS, "node-tls", false, "serve --node-listen over TLS, for reads and writes of users with a name and a password (daybook node users)")
+	p.StringVar(&f.nodeTLSCert, "node-tls-cert", "", "PEM file of the event store's certificate; with --node-tls-key (default: one of its own making in DIR/tls)")
+	p.StringVar(&f.nodeTLSKey, "node-tls-key", "", "PEM file of the certificate's key")
 	p.BoolVar(&f.nodeAllowWrites, "node-allow-writes", false, "let anyone who reaches --node-listen write to the event store: for conformance tests only")
 	p.StringVar(&f.token, "token", "", "access token (default: that of the folder's operator)")
 	p.StringVar(&f.output, "output", "table", "table or json")
 	p.StringVar(&f.logFormat, "log-format", "text", "text or json")
 	p.StringVar(&f.logLevel, "log-level", "warn", "debug, info, warn or error")
-	root.AddCommand(m.demo(), m.serve(), m.importing(), m.projections(), m.audit(), m.events(), m.tokens(), m.version())
+	root.AddCommand(m.demo(), m.serve(), m.importing(), m.projections(), m.audit(), m.events(), m.node(), m.tokens(), m.version())
 	return root
+}
+
+// keepToThemselves are the flags of a server that nobody else is meant to come to.
+func (f *flags) keepToThemselves() {
+	f.listen, f.nodeListen = "127.0.0.1:0", "127.0.0.1:0"
+	f.tlsCert, f.tlsKey = "", ""
+	f.nodeTLS, f.nodeTLSCert, f.nodeTLSKey = false, "", ""
 }
 
 // fromEnvironment fills flags that were not given from DAYBOOK_<NAME>.

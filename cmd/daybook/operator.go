@@ -25,7 +25,7 @@ func (h *house) announce(w io.Writer) {
 		fmt.Fprintf(w, "  API          %s   (%s/docs)\n", h.server.URL(), h.server.URL())
 	}
 	if h.node != nil {
-		fmt.Fprintf(w, "  event store  esdb://%s?tls=false   (reads; writes go through the API)\n", h.node.Addr())
+		fmt.Fprintf(w, "  event store  %s   (%s)\n", h.nodeURL, h.flags.nodeAccess(h.dir))
 	}
 	fmt.Fprintf(w, "  folder       %s\n", h.dir)
 	if h.roles.node || h.roles.api {

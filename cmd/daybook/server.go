@@ -53,8 +53,7 @@ func (m *Main) withServerOf(ctx context.Context, d dir, work func(context.Contex
 		}
 		return work(ctx, api)
 	}
-	m.flags.listen, m.flags.nodeListen = "127.0.0.1:0", "127.0.0.1:0" // nobody else is meant to come
-	m.flags.tlsCert, m.flags.tlsKey = "", ""
+	m.flags.keepToThemselves()
 	r := allRoles
 	if d.locked() {
 		r = roles{api: true} // beside the process that carries the node

@@ -93,7 +93,7 @@ func (m *Main) issueOver(ctx context.Context, d dir, a addresses, issue access.I
 
 // issueAlone needs the event store only, be it another process's.
 func (m *Main) issueAlone(ctx context.Context, d dir, issue access.Issue, life time.Duration) (token string, err error) {
-	m.flags.nodeListen = "127.0.0.1:0"
+	m.flags.keepToThemselves()
 	e, err := m.openEngine(ctx, d, !d.locked())
 	if err != nil {
 		return "", err

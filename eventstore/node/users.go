@@ -19,7 +19,7 @@ import (
 
 // Where the event store keeps its users: a stream each, and a list of them all.
 const (
-	UsersStream = "$users" // the list: UserListed for each, the login as data
+	UsersStream = "$users" // the list: UserListed for each
 	UserListed  = "$User"
 	UserCreated = "$UserCreated"
 	UserUpdated = "$UserUpdated"
@@ -84,6 +84,12 @@ func (u User) Encode() ([]byte, error) {
 	return json.Marshal(u)
 }
 
+// Listing is the data of the event UserListed, which has a user appear in UsersStream.
+func (u User) Listing() []byte {
+	login, _ := json.Marshal(u.Login) // of a text, it never fails
+	return login
+}
+
 // readUser reads a user, nil if there is none, and where the event stands.
 func readUser(ctx context.Context, l *log.Log, login string) (*User, uint64, error) {
 	last, err := l.ReadStream(ctx, UserStream(login), lastRevision, log.Backwards, 1)
@@ -123,7 +129,7 @@ func addDefaultUsers(ctx context.Context, l *log.Log, password string) error {
 			return err
 		}
 		// Last: a start that finds the list finds its users.
-		if _, err := put(ctx, l, UsersStream, UserListed, []byte(login)); err != nil {
+		if _, err := put(ctx, l, UsersStream, UserListed, u.Listing()); err != nil {
 			return err
 		}
 	}
