@@ -49,8 +49,8 @@ numbers: postgres ## run the properties and fault tests at CI's numbers
 	DAYBOOK_TEST_LEVEL=ci go test -count=1 -timeout 20m ./test/...
 
 .PHONY: conformance
-conformance: ## run the official client's own tests against the node (a minute and a half)
-	DAYBOOK_TEST_LEVEL=ci go test ./eventstore/node -count=1 -timeout 10m -v -run TheClientsOwnSuite
+conformance: ## put the node to the official client's own tests and to ours (a minute and a half)
+	@bash .ci/conformance
 
 .PHONY: fuzz
 fuzz: postgres ## fuzz every decoder, HTTP handler and gRPC method for three minutes in all

@@ -12,6 +12,7 @@ import (
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -25,11 +26,11 @@ type batching struct {
 	call streams.Streams_BatchAppendClient
 }
 
-func (s *server) batching(address string) batching {
+func (s *server) batching(to *grpc.ClientConn) batching {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	s.t.Cleanup(cancel)
-	call, err := streams.NewStreamsClient(s.connect(address)).BatchAppend(ctx)
+	call, err := streams.NewStreamsClient(to).BatchAppend(ctx)
 	require.NoError(s.t, err)
 	return batching{s.t, call}
 }
@@ -81,14 +82,14 @@ func whole(o *streams.BatchAppendReq_Options, all ...esdb.EventData) *streams.Ba
 
 func TestABatchAppendComesInPieces(t *testing.T) {
 	t.Parallel()
-	s := start(t)
-	b := s.batching("unix://" + s.options.Socket)
+	s := anywhere(t)
+	b := s.batching(s.raw())
 
 	// Given two appends whose pieces come in turn
 	first, second := uuid.New(), uuid.New()
 	b.send(
-		&streams.BatchAppendReq{CorrelationId: text(first), Options: batchOptions("things-1"), ProposedMessages: batchMessages(events(2)...)},
-		&streams.BatchAppendReq{CorrelationId: text(second), Options: batchOptions("things-2"), ProposedMessages: batchMessages(events(1)...)},
+		&streams.BatchAppendReq{CorrelationId: text(first), Options: batchOptions(s.stream("things-1")), ProposedMessages: batchMessages(events(2)...)},
+		&streams.BatchAppendReq{CorrelationId: text(second), Options: batchOptions(s.stream("things-2")), ProposedMessages: batchMessages(events(1)...)},
 		&streams.BatchAppendReq{CorrelationId: text(uuid.New()), ProposedMessages: batchMessages(events(9)...), IsFinal: true}, // without options: nobody's
 		&streams.BatchAppendReq{CorrelationId: text(first), ProposedMessages: batchMessages(events(1)...), IsFinal: true},
 		&streams.BatchAppendReq{CorrelationId: text(second), IsFinal: true},
@@ -98,11 +99,11 @@ func TestABatchAppendComesInPieces(t *testing.T) {
 	one, two := b.receive(), b.receive()
 	require.Equal(t, first.String(), one.GetCorrelationId().GetString_())
 	require.Equal(t, uint64(2), one.GetSuccess().GetCurrentRevision())
-	require.Equal(t, "things-1", string(one.GetStreamIdentifier().GetStreamName()))
+	require.Equal(t, s.stream("things-1"), string(one.GetStreamIdentifier().GetStreamName()))
 	require.NotNil(t, one.GetAny())
 	require.Equal(t, second.String(), two.GetCorrelationId().GetString_())
 	require.Equal(t, uint64(0), two.GetSuccess().GetCurrentRevision())
-	require.Equal(t, s.log.Head(), two.GetSuccess().GetPosition().GetCommitPosition())
+	require.Greater(t, two.GetSuccess().GetPosition().GetCommitPosition(), one.GetSuccess().GetPosition().GetCommitPosition())
 
 	require.NoError(t, b.call.CloseSend())
 	_, err := b.call.Recv()
@@ -112,14 +113,14 @@ func TestABatchAppendComesInPieces(t *testing.T) {
 // What is sent later expects what was sent before: no answer need be waited for.
 func TestBatchAppendsAreDecidedInTheirOrder(t *testing.T) {
 	t.Parallel()
-	s := start(t)
-	b := s.batching("unix://" + s.options.Socket)
-	none := batchOptions("things-1")
+	s := anywhere(t)
+	b := s.batching(s.raw())
+	none := batchOptions(s.stream("things-1"))
 	none.ExpectedStreamPosition = &streams.BatchAppendReq_Options_NoStream{NoStream: &emptypb.Empty{}}
 	b.send(whole(none, events(1)...))
 	const more = 200
 	for i := range more {
-		b.send(whole(batchAt("things-1", uint64(i)), events(1)...))
+		b.send(whole(batchAt(s.stream("things-1"), uint64(i)), events(1)...))
 	}
 	for i := range more + 1 {
 		require.Equal(t, uint64(i), b.receive().GetSuccess().GetCurrentRevision())
@@ -128,19 +129,19 @@ func TestBatchAppendsAreDecidedInTheirOrder(t *testing.T) {
 
 func TestARefusedBatchAppendDisturbsNoOther(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := anywhere(t)
 	c := s.client()
-	appendTo(t, c, "things-1", esdb.NoStream{}, events(3)...)
-	_, err := c.TombstoneStream(within(t), "gone", esdb.TombstoneStreamOptions{ExpectedRevision: esdb.Any{}})
+	appendTo(t, c, s.stream("things-1"), esdb.NoStream{}, events(3)...)
+	_, err := c.TombstoneStream(within(t), s.stream("gone"), esdb.TombstoneStreamOptions{ExpectedRevision: esdb.Any{}})
 	require.NoError(t, err)
-	b := s.batching("unix://" + s.options.Socket)
+	b := s.batching(s.raw())
 	big := event("thing-happened", fmt.Sprintf(`"%01048576d"`, 0))
-	untyped := whole(batchOptions("things-1"), events(1)...)
+	untyped := whole(batchOptions(s.stream("things-1")), events(1)...)
 	untyped.ProposedMessages[0].Metadata = nil
-	late, tooLate := batchOptions("things-1"), batchOptions("things-1")
+	late, tooLate := batchOptions(s.stream("things-1")), batchOptions(s.stream("things-1"))
 	late.DeadlineOption = &streams.BatchAppendReq_Options_Deadline{Deadline: durationpb.New(-time.Second)}
 	tooLate.DeadlineOption = &streams.BatchAppendReq_Options_Deadline_21_10_0{Deadline_21_10_0: timestamppb.New(time.Now().Add(-time.Hour))}
-	unexpected := batchOptions("things-1")
+	unexpected := batchOptions(s.stream("things-1"))
 	unexpected.ExpectedStreamPosition = nil
 
 	for name, refused := range map[string]struct {
@@ -148,13 +149,13 @@ func TestARefusedBatchAppendDisturbsNoOther(t *testing.T) {
 		code    codes.Code
 		detail  proto.Message
 	}{
-		"wrong revision": {whole(batchAt("things-1", 7), events(1)...), codes.FailedPrecondition, &shared.WrongExpectedVersion{
+		"wrong revision": {whole(batchAt(s.stream("things-1"), 7), events(1)...), codes.FailedPrecondition, &shared.WrongExpectedVersion{
 			CurrentStreamRevisionOption:  &shared.WrongExpectedVersion_CurrentStreamRevision{CurrentStreamRevision: 2},
 			ExpectedStreamPositionOption: &shared.WrongExpectedVersion_ExpectedStreamPosition{ExpectedStreamPosition: 7},
 		}},
-		"tombstone":    {whole(batchOptions("gone"), events(1)...), codes.FailedPrecondition, &shared.StreamDeleted{StreamIdentifier: identifier("gone")}},
+		"tombstone":    {whole(batchOptions(s.stream("gone")), events(1)...), codes.FailedPrecondition, &shared.StreamDeleted{StreamIdentifier: identifier(s.stream("gone"))}},
 		"$all":         {whole(batchOptions("$all"), events(1)...), codes.PermissionDenied, &shared.AccessDenied{}},
-		"too large":    {whole(batchOptions("things-1"), big), codes.InvalidArgument, &shared.MaximumAppendSizeExceeded{MaxAppendSize: 1 << 20}},
+		"too large":    {whole(batchOptions(s.stream("things-1")), big), codes.InvalidArgument, &shared.MaximumAppendSizeExceeded{MaxAppendSize: 1 << 20}},
 		"no type":      {untyped, codes.InvalidArgument, nil},
 		"no stream":    {whole(batchOptions(""), events(1)...), codes.InvalidArgument, nil},
 		"no revision":  {whole(unexpected, events(1)...), codes.InvalidArgument, nil},
@@ -172,14 +173,14 @@ func TestARefusedBatchAppendDisturbsNoOther(t *testing.T) {
 			require.True(t, proto.Equal(refused.detail, got), "%s: %v", name, got)
 		}
 	}
-	b.send(whole(batchAt("things-1", 2), events(1)...))
+	b.send(whole(batchAt(s.stream("things-1"), 2), events(1)...))
 	require.Equal(t, uint64(3), b.receive().GetSuccess().GetCurrentRevision())
 }
 
 func TestBatchAppendsOverThePlaintextPortAreDenied(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	b := s.batching(s.node.Addr())
+	b := s.batching(s.connect(s.node.Addr()))
 	b.send(whole(batchOptions("things-1"), events(1)...))
 	require.Equal(t, int32(codes.PermissionDenied), b.receive().GetError().GetCode())
 	require.Zero(t, s.log.Head())
@@ -188,7 +189,7 @@ func TestBatchAppendsOverThePlaintextPortAreDenied(t *testing.T) {
 func TestABatchAppendIsToldThatTheNodeShutsDown(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	b := s.batching("unix://" + s.options.Socket)
+	b := s.batching(s.raw())
 	b.send(whole(batchOptions("things-1"), events(1)...))
 	b.receive()
 	closed := make(chan error, 1)

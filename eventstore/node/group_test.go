@@ -3,6 +3,7 @@ package node_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -151,46 +152,56 @@ func TestAGroupGoesOnBehindItsCheckpoint(t *testing.T) {
 
 func TestACheckpointComesByItsTimeWhenItsCountDoesNot(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := anywhere(t)
 	c := s.client()
-	appendTo(t, c, "things-1", esdb.NoStream{}, events(5)...)
-	createGroup(t, c, "things-1", "group", func(o *esdb.PersistentSubscriptionSettings) {
+	appendTo(t, c, s.stream("things-1"), esdb.NoStream{}, events(5)...)
+	createGroup(t, c, s.stream("things-1"), "group", func(o *esdb.PersistentSubscriptionSettings) {
 		o.CheckpointUpperBound, o.CheckpointLowerBound, o.CheckpointAfter = 1000, 3, 100
 	})
-	k := take(t, c, "things-1", "group", 1)
+	k := take(t, c, s.stream("things-1"), "group", 1)
 	k.numbers(2)
 	time.Sleep(600 * time.Millisecond)
-	require.Nil(t, groupInfo(t, c, "things-1", "group").Stats.LastCheckpointedEventRevision, "two are too few")
+	require.Nil(t, groupInfo(t, c, s.stream("things-1"), "group").Stats.LastCheckpointedEventRevision, "two are too few")
 	k.numbers(2)
 	require.Eventually(t, func() bool {
-		at := groupInfo(t, c, "things-1", "group").Stats.LastCheckpointedEventRevision
+		at := groupInfo(t, c, s.stream("things-1"), "group").Stats.LastCheckpointedEventRevision
 		return at != nil && *at >= 2
 	}, patience, 10*time.Millisecond)
 }
 
 func TestALiveGroupGetsWhatIsAppended(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := anywhere(t)
 	c := s.client()
-	appendTo(t, c, "things-1", esdb.NoStream{}, events(3)...)
-	require.NoError(t, c.CreatePersistentSubscription(within(t), "things-1", "from end", esdb.PersistentStreamSubscriptionOptions{StartFrom: esdb.End{}, Settings: groupSettings(nil)}))
-	require.NoError(t, c.CreatePersistentSubscription(within(t), "things-1", "from 1", esdb.PersistentStreamSubscriptionOptions{StartFrom: esdb.Revision(1), Settings: groupSettings(nil)}))
-	appendTo(t, c, "things-1", esdb.Revision(2), events(1)...)
-	k := take(t, c, "things-1", "from end", 5)
+	appendTo(t, c, s.stream("things-1"), esdb.NoStream{}, events(3)...)
+	require.NoError(t, c.CreatePersistentSubscription(within(t), s.stream("things-1"), "a, from the end", esdb.PersistentStreamSubscriptionOptions{StartFrom: esdb.End{}, Settings: groupSettings(nil)}))
+	require.NoError(t, c.CreatePersistentSubscription(within(t), s.stream("things-1"), "b, from 1", esdb.PersistentStreamSubscriptionOptions{StartFrom: esdb.Revision(1), Settings: groupSettings(nil)}))
+	appendTo(t, c, s.stream("things-1"), esdb.Revision(2), events(1)...)
+	k := take(t, c, s.stream("things-1"), "a, from the end", 5)
 	require.Equal(t, []uint64{3}, k.numbers(1))
-	require.Equal(t, []uint64{1, 2, 3}, take(t, c, "things-1", "from 1", 5).numbers(3))
-	appendTo(t, c, "things-1", esdb.Revision(3), events(1)...)
+	require.Equal(t, []uint64{1, 2, 3}, take(t, c, s.stream("things-1"), "b, from 1", 5).numbers(3))
+	appendTo(t, c, s.stream("things-1"), esdb.Revision(3), events(1)...)
 	require.Equal(t, []uint64{4}, k.numbers(1))
-	require.Equal(t, "-1", fmt.Sprint(mustList(t, s).GetSubscriptions()[1].GetStartFrom()))
+	require.Equal(t, []string{"-1", "1"}, startsOf(t, s, s.stream("things-1")))
 }
 
-func mustList(t testing.TB, s *server) *persistent.ListResp {
+// startsOf tells where the groups of a stream began, in the order of their names.
+func startsOf(t testing.TB, s *server, stream string) (starts []string) {
 	t.Helper()
 	all, err := persistent.NewPersistentSubscriptionsClient(s.raw()).List(within(t), &persistent.ListReq{Options: &persistent.ListReq_Options{
 		ListOption: &persistent.ListReq_Options_ListAllSubscriptions{ListAllSubscriptions: &shared.Empty{}},
 	}})
 	require.NoError(t, err)
-	return all
+	byName := map[string]string{}
+	for _, one := range all.GetSubscriptions() {
+		if one.GetEventSource() == stream {
+			byName[one.GetGroupName()] = one.GetStartFrom()
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		starts = append(starts, byName[name])
+	}
+	return starts
 }
 
 func TestARefusedMessageIsTriedAgainThenParkedThenReplayed(t *testing.T) {
@@ -246,11 +257,11 @@ func TestARefusedMessageIsTriedAgainThenParkedThenReplayed(t *testing.T) {
 
 func TestAMessageThatIsHeldTooLongComesAgain(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := anywhere(t)
 	c := s.client()
-	appendTo(t, c, "things-1", esdb.NoStream{}, events(2)...)
-	createGroup(t, c, "things-1", "group", func(o *esdb.PersistentSubscriptionSettings) { o.MessageTimeout = 300 })
-	k := take(t, c, "things-1", "group", 1)
+	appendTo(t, c, s.stream("things-1"), esdb.NoStream{}, events(2)...)
+	createGroup(t, c, s.stream("things-1"), "group", func(o *esdb.PersistentSubscriptionSettings) { o.MessageTimeout = 300 })
+	k := take(t, c, s.stream("things-1"), "group", 1)
 	late := k.next()
 	again := k.next()
 	require.Equal(t, late.Event.OriginalEvent().EventID, again.Event.OriginalEvent().EventID)
@@ -261,43 +272,43 @@ func TestAMessageThatIsHeldTooLongComesAgain(t *testing.T) {
 
 func TestWhatAConsumerThatWentAwayHeldGoesToAnother(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := anywhere(t)
 	c := s.client()
-	appendTo(t, c, "things-1", esdb.NoStream{}, events(6)...)
-	createGroup(t, c, "things-1", "group", func(o *esdb.PersistentSubscriptionSettings) { o.MaxRetryCount = 0 })
-	k := take(t, c, "things-1", "group", 4)
+	appendTo(t, c, s.stream("things-1"), esdb.NoStream{}, events(6)...)
+	createGroup(t, c, s.stream("things-1"), "group", func(o *esdb.PersistentSubscriptionSettings) { o.MaxRetryCount = 0 })
+	k := take(t, c, s.stream("things-1"), "group", 4)
 	for range 4 {
 		k.next()
 	}
 	require.NoError(t, k.subscription.Close())
-	require.Equal(t, upTo(6), take(t, c, "things-1", "group", 4).numbers(6), "in order, and not parked: its going was no fault of theirs")
+	require.Equal(t, upTo(6), take(t, c, s.stream("things-1"), "group", 4).numbers(6), "in order, and not parked: its going was no fault of theirs")
 }
 
 func TestConsumersGetMessagesByStrategy(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := anywhere(t)
 	c := s.client()
-	appendTo(t, c, "things-1", esdb.NoStream{}, events(12)...)
+	appendTo(t, c, s.stream("things-1"), esdb.NoStream{}, events(12)...)
 
 	// Round robin: each in turn
-	createGroup(t, c, "things-1", "round", nil)
-	one, two := take(t, c, "things-1", "round", 20), take(t, c, "things-1", "round", 20)
+	createGroup(t, c, s.stream("things-1"), "round", nil)
+	one, two := take(t, c, s.stream("things-1"), "round", 20), take(t, c, s.stream("things-1"), "round", 20)
 	first := len(one.events)
 	require.Eventually(t, func() bool { return len(one.events)+len(two.events) == 12 }, patience, time.Millisecond)
-	appendTo(t, c, "things-1", esdb.Any{}, events(8)...)
+	appendTo(t, c, s.stream("things-1"), esdb.Any{}, events(8)...)
 	require.Eventually(t, func() bool { return len(one.events)+len(two.events) == 20 }, patience, time.Millisecond)
 	require.GreaterOrEqual(t, min(len(one.events), len(two.events)), 4, "%d came before there were two", first)
 
 	// Dispatch to single: to the first as long as it has room
-	createGroup(t, c, "things-1", "single", func(o *esdb.PersistentSubscriptionSettings) {
+	createGroup(t, c, s.stream("things-1"), "single", func(o *esdb.PersistentSubscriptionSettings) {
 		o.ConsumerStrategyName = esdb.ConsumerStrategyDispatchToSingle
 	})
-	one = take(t, c, "things-1", "single", 5)
+	one = take(t, c, s.stream("things-1"), "single", 5)
 	require.Eventually(t, func() bool { return len(one.events) == 5 }, patience, time.Millisecond)
-	two = take(t, c, "things-1", "single", 20)
+	two = take(t, c, s.stream("things-1"), "single", 20)
 	require.Eventually(t, func() bool { return len(two.events) == 15 }, patience, time.Millisecond)
 	require.Equal(t, upTo(5), one.numbers(5))
-	appendTo(t, c, "things-1", esdb.Any{}, events(1)...)
+	appendTo(t, c, s.stream("things-1"), esdb.Any{}, events(1)...)
 	require.Equal(t, uint64(20), one.next().Event.OriginalEvent().EventNumber)
 }
 
@@ -305,20 +316,20 @@ func TestConsumersGetMessagesByStrategy(t *testing.T) {
 // one that comes takes over a share, and the others keep theirs.
 func TestAPinnedStreamKeepsItsConsumer(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := anywhere(t)
 	c := s.client()
 	const streams, rounds = 40, 3
 	fill := func() {
 		for i := range streams {
-			appendTo(t, c, fmt.Sprintf("things-%d", i), esdb.Any{}, events(rounds)...)
+			appendTo(t, c, s.stream(fmt.Sprintf("things-%d", i)), esdb.Any{}, events(rounds)...)
 		}
 	}
 	fill()
-	require.NoError(t, c.CreatePersistentSubscriptionToAll(within(t), "pinned", esdb.PersistentAllSubscriptionOptions{
-		StartFrom: esdb.Start{}, Filter: &esdb.SubscriptionFilter{Type: esdb.StreamFilterType, Prefixes: []string{"things-"}},
+	require.NoError(t, c.CreatePersistentSubscriptionToAll(within(t), s.stream("pinned"), esdb.PersistentAllSubscriptionOptions{
+		StartFrom: esdb.Start{}, Filter: &esdb.SubscriptionFilter{Type: esdb.StreamFilterType, Prefixes: []string{s.stream("things-")}},
 		Settings: groupSettings(func(o *esdb.PersistentSubscriptionSettings) { o.ConsumerStrategyName = esdb.ConsumerStrategyPinned }),
 	}))
-	takers := []*taker{take(t, c, "$all", "pinned", 500), take(t, c, "$all", "pinned", 500)}
+	takers := []*taker{take(t, c, "$all", s.stream("pinned"), 500), take(t, c, "$all", s.stream("pinned"), 500)}
 	// The first events may all go to whoever was first: pins count from when both are there.
 	owners := func(count int) map[string]int {
 		owner := map[string]int{}
@@ -355,7 +366,7 @@ func TestAPinnedStreamKeepsItsConsumer(t *testing.T) {
 	}
 	require.GreaterOrEqual(t, min(shares[0], shares[1]), streams/5)
 
-	takers = append(takers, take(t, c, "$all", "pinned", 500))
+	takers = append(takers, take(t, c, "$all", s.stream("pinned"), 500))
 	fill()
 	for stream, i := range owners(streams * rounds) {
 		require.True(t, i == 2 || i == before[stream], "%s went from %d to %d", stream, before[stream], i)
@@ -364,19 +375,19 @@ func TestAPinnedStreamKeepsItsConsumer(t *testing.T) {
 
 func TestAPinnedConsumerThatIsBusyHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := anywhere(t)
 	c := s.client()
 	_, err := persistent.NewPersistentSubscriptionsClient(s.raw()).Create(within(t), &persistent.CreateReq{Options: &persistent.CreateReq_Options{
-		GroupName: "pinned", StreamOption: &persistent.CreateReq_Options_Stream{Stream: &persistent.CreateReq_StreamOptions{StreamIdentifier: identifier("mixed")}},
+		GroupName: "pinned", StreamOption: &persistent.CreateReq_Options_Stream{Stream: &persistent.CreateReq_StreamOptions{StreamIdentifier: identifier(s.stream("mixed"))}},
 		Settings: &persistent.CreateReq_Settings{HistoryBufferSize: 500, LiveBufferSize: 20, ReadBatchSize: 10, ConsumerStrategy: "PinnedByCorrelation"},
 	}})
 	require.NoError(t, err)
-	one, two := take(t, c, "mixed", "pinned", 1), take(t, c, "mixed", "pinned", 100)
+	one, two := take(t, c, s.stream("mixed"), "pinned", 1), take(t, c, s.stream("mixed"), "pinned", 100)
 	const each = 20
 	for i := range 2 * each {
 		e := events(1)[0]
 		e.Metadata = fmt.Appendf(nil, `{"$correlationId":"%d"}`, i%each)
-		appendTo(t, c, "mixed", esdb.Any{}, e)
+		appendTo(t, c, s.stream("mixed"), esdb.Any{}, e)
 	}
 	pins := map[string]int{}
 	held := one.next()
@@ -393,23 +404,26 @@ func TestAPinnedConsumerThatIsBusyHoldsNobodyUp(t *testing.T) {
 
 func TestAGroupToAllWithAFilterPassesWhatItLeavesOut(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := anywhere(t)
 	c := s.client()
-	require.NoError(t, c.CreatePersistentSubscriptionToAll(within(t), "group", esdb.PersistentAllSubscriptionOptions{
-		StartFrom: esdb.Start{}, Settings: groupSettings(nil), Filter: &esdb.SubscriptionFilter{Type: esdb.EventFilterType, Regex: "^wanted"},
+	require.NoError(t, c.CreatePersistentSubscriptionToAll(within(t), s.stream("group"), esdb.PersistentAllSubscriptionOptions{
+		StartFrom: esdb.Start{}, Settings: groupSettings(nil), Filter: &esdb.SubscriptionFilter{Type: esdb.EventFilterType, Regex: "^" + s.run + "/wanted"},
 	}))
-	k := take(t, c, "$all", "group", 5)
-	last := appendTo(t, c, "things-1", esdb.NoStream{}, append(events(40), event("wanted", "{}"), event("thing-happened", "{}"))...)
+	k := take(t, c, "$all", s.stream("group"), 5)
+	last := appendTo(t, c, s.stream("things-1"), esdb.NoStream{}, append(events(40), event(s.stream("wanted"), "{}"), event("thing-happened", "{}"))...)
 	require.Equal(t, []uint64{40}, k.numbers(1))
 	var at *esdb.Position
 	require.Eventually(t, func() bool {
-		info, err := c.GetPersistentSubscriptionInfoToAll(within(t), "group", esdb.GetPersistentSubscriptionOptions{})
+		info, err := c.GetPersistentSubscriptionInfoToAll(within(t), s.stream("group"), esdb.GetPersistentSubscriptionOptions{})
 		require.NoError(t, err)
 		at = info.Stats.LastCheckpointedPosition
 		return at != nil && at.Commit >= last.CommitPosition
 	}, patience, 10*time.Millisecond)
 
 	// And what it notes down itself does not make it note down more
+	if s.elsewhere != nil {
+		return // others append
+	}
 	head := s.log.Head()
 	time.Sleep(700 * time.Millisecond)
 	require.Equal(t, head, s.log.Head())
@@ -417,17 +431,17 @@ func TestAGroupToAllWithAFilterPassesWhatItLeavesOut(t *testing.T) {
 
 func TestAGroupResolvesLinksAndAnswersByThem(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := anywhere(t)
 	c := s.client()
 	target := events(1)
-	appendTo(t, c, "things-1", esdb.NoStream{}, target...)
+	appendTo(t, c, s.stream("things-1"), esdb.NoStream{}, target...)
 	link := func(data string) esdb.EventData {
 		return esdb.EventData{EventID: uuid.New(), EventType: "$>", ContentType: esdb.ContentTypeBinary, Data: []byte(data)}
 	}
-	links := []esdb.EventData{link("0@things-1"), link("7@things-1"), link("0@things-1")}
-	appendTo(t, c, "links", esdb.NoStream{}, links...)
-	createGroup(t, c, "links", "group", func(o *esdb.PersistentSubscriptionSettings) { o.ResolveLinkTos = true })
-	k := take(t, c, "links", "group", 1)
+	links := []esdb.EventData{link("0@" + s.stream("things-1")), link("7@" + s.stream("things-1")), link("0@" + s.stream("things-1"))}
+	appendTo(t, c, s.stream("links"), esdb.NoStream{}, links...)
+	createGroup(t, c, s.stream("links"), "group", func(o *esdb.PersistentSubscriptionSettings) { o.ResolveLinkTos = true })
+	k := take(t, c, s.stream("links"), "group", 1)
 	for i := range links {
 		e := k.next().Event
 		require.Equal(t, links[i].EventID, e.Link.EventID)
@@ -442,69 +456,74 @@ func TestAGroupResolvesLinksAndAnswersByThem(t *testing.T) {
 
 func TestTwoEventsOfOneIDAreTwoMessages(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := anywhere(t)
 	c := s.client()
 	same := events(1)
-	appendTo(t, c, "things-1", esdb.NoStream{}, same...)
-	appendTo(t, c, "things-2", esdb.NoStream{}, same...)
-	require.NoError(t, c.CreatePersistentSubscriptionToAll(within(t), "group", esdb.PersistentAllSubscriptionOptions{
-		StartFrom: esdb.Start{}, Settings: groupSettings(nil), Filter: &esdb.SubscriptionFilter{Type: esdb.StreamFilterType, Prefixes: []string{"things-"}},
+	appendTo(t, c, s.stream("things-1"), esdb.NoStream{}, same...)
+	appendTo(t, c, s.stream("things-2"), esdb.NoStream{}, same...)
+	require.NoError(t, c.CreatePersistentSubscriptionToAll(within(t), s.stream("group"), esdb.PersistentAllSubscriptionOptions{
+		StartFrom: esdb.Start{}, Settings: groupSettings(nil), Filter: &esdb.SubscriptionFilter{Type: esdb.StreamFilterType, Prefixes: []string{s.stream("things-")}},
 	}))
-	k := take(t, c, "$all", "group", 2)
+	k := take(t, c, "$all", s.stream("group"), 2)
 	one, two := k.next(), k.next()
 	require.NotEqual(t, one.Event.OriginalEvent().StreamID, two.Event.OriginalEvent().StreamID)
 	require.NoError(t, k.subscription.Ack(one.Event, two.Event))
-	appendTo(t, c, "things-3", esdb.NoStream{}, events(2)...)
+	appendTo(t, c, s.stream("things-3"), esdb.NoStream{}, events(2)...)
 	k.numbers(2)
 }
 
 func TestAnUpdateKeepsThePlaceAndADeletionDoesNot(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := anywhere(t)
 	c := s.client()
-	appendTo(t, c, "things-1", esdb.NoStream{}, events(4)...)
-	createGroup(t, c, "things-1", "group", nil)
-	k := take(t, c, "things-1", "group", 1)
+	appendTo(t, c, s.stream("things-1"), esdb.NoStream{}, events(4)...)
+	createGroup(t, c, s.stream("things-1"), "group", nil)
+	k := take(t, c, s.stream("things-1"), "group", 1)
 	require.Equal(t, upTo(2), k.numbers(2))
 	require.Eventually(t, func() bool {
-		at := groupInfo(t, c, "things-1", "group").Stats.LastCheckpointedEventRevision
+		at := groupInfo(t, c, s.stream("things-1"), "group").Stats.LastCheckpointedEventRevision
 		return at != nil && *at == 1
 	}, patience, 10*time.Millisecond)
 
 	// An update drops the consumers, who go on where they were
-	require.NoError(t, c.UpdatePersistentSubscription(within(t), "things-1", "group", esdb.PersistentStreamSubscriptionOptions{
+	require.NoError(t, c.UpdatePersistentSubscription(within(t), s.stream("things-1"), "group", esdb.PersistentStreamSubscriptionOptions{
 		Settings: groupSettings(func(o *esdb.PersistentSubscriptionSettings) { o.MaxSubscriberCount = 1 }),
 	}))
 	require.Equal(t, codes.Canceled, status.Code(<-k.dropped))
-	k = take(t, c, "things-1", "group", 1)
+	k = take(t, c, s.stream("things-1"), "group", 1)
 	require.Equal(t, []uint64{2}, k.numbers(1))
 
 	// One more than may be is refused
-	_, err := c.SubscribeToPersistentSubscription(within(t), "things-1", "group", esdb.SubscribeToPersistentSubscriptionOptions{})
+	_, err := c.SubscribeToPersistentSubscription(within(t), s.stream("things-1"), "group", esdb.SubscribeToPersistentSubscriptionOptions{})
 	require.Equal(t, esdb.ErrorCodeUnknown, codeOf(t, err))
 	require.ErrorContains(t, err, "as many consumers as it may")
 
 	// A deletion drops them for good, and one of the same name begins anew
-	require.NoError(t, c.DeletePersistentSubscription(within(t), "things-1", "group", esdb.DeletePersistentSubscriptionOptions{}))
+	require.NoError(t, c.DeletePersistentSubscription(within(t), s.stream("things-1"), "group", esdb.DeletePersistentSubscriptionOptions{}))
 	require.Equal(t, codes.NotFound, status.Code(<-k.dropped))
-	createGroup(t, c, "things-1", "group", nil)
-	require.Equal(t, upTo(4), take(t, c, "things-1", "group", 1).numbers(4))
+	createGroup(t, c, s.stream("things-1"), "group", nil)
+	require.Equal(t, upTo(4), take(t, c, s.stream("things-1"), "group", 1).numbers(4))
 
-	// A restart of them all drops the consumers too
-	k = take(t, c, "things-1", "group", 1)
+}
+
+func TestARestartOfAllGroupsDropsTheirConsumers(t *testing.T) {
+	s := alone(t)
+	c := s.client()
+	createGroup(t, c, s.stream("things-1"), "group", nil)
+	k := take(t, c, s.stream("things-1"), "group", 1)
 	require.NoError(t, c.RestartPersistentSubscriptionSubsystem(within(t), esdb.RestartPersistentSubscriptionSubsystemOptions{}))
 	require.Equal(t, codes.Canceled, status.Code(<-k.dropped))
 }
 
 func TestAGroupOfATombstonedStreamSaysSo(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := anywhere(t)
 	c := s.client()
-	appendTo(t, c, "things-1", esdb.NoStream{}, events(1)...)
-	createGroup(t, c, "things-1", "group", nil)
-	k := take(t, c, "things-1", "group", 1)
+	appendTo(t, c, s.stream("things-1"), esdb.NoStream{}, events(1)...)
+	createGroup(t, c, s.stream("things-1"), "group", nil)
+	k := take(t, c, s.stream("things-1"), "group", 1)
 	k.numbers(1)
-	_, err := c.TombstoneStream(within(t), "things-1", esdb.TombstoneStreamOptions{ExpectedRevision: esdb.Any{}})
+	_, err := c.TombstoneStream(within(t), s.stream("things-1"), esdb.TombstoneStreamOptions{ExpectedRevision: esdb.Any{}})
 	require.NoError(t, err)
 	require.Equal(t, codes.FailedPrecondition, status.Code(<-k.dropped))
 }
@@ -513,13 +532,13 @@ func TestAGroupOfATombstonedStreamSaysSo(t *testing.T) {
 // the stream beside the group's name, a number for the strategy.
 func TestGroupsAreMadeByRequestsOfTheFirstShapeToo(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := anywhere(t)
 	c := s.client()
-	appendTo(t, c, "things-1", esdb.NoStream{}, events(3)...)
+	appendTo(t, c, s.stream("things-1"), esdb.NoStream{}, events(3)...)
 	raw := persistent.NewPersistentSubscriptionsClient(s.raw())
 	create := func(group string, revision uint64) {
 		_, err := raw.Create(within(t), &persistent.CreateReq{Options: &persistent.CreateReq_Options{
-			StreamIdentifier: identifier("things-1"), GroupName: group,
+			StreamIdentifier: identifier(s.stream("things-1")), GroupName: group,
 			Settings: &persistent.CreateReq_Settings{
 				Revision: revision, HistoryBufferSize: 20, LiveBufferSize: 20, ReadBatchSize: 10, NamedConsumerStrategy: persistent.CreateReq_Pinned,
 				MessageTimeout: &persistent.CreateReq_Settings_MessageTimeoutTicks{MessageTimeoutTicks: 300_000_000},
@@ -529,28 +548,28 @@ func TestGroupsAreMadeByRequestsOfTheFirstShapeToo(t *testing.T) {
 	}
 	create("first", 1)
 	create("last", math.MaxUint64)
-	require.Equal(t, []uint64{1, 2}, take(t, c, "things-1", "first", 5).numbers(2))
-	info := groupInfo(t, c, "things-1", "first")
+	require.Equal(t, []uint64{1, 2}, take(t, c, s.stream("things-1"), "first", 5).numbers(2))
+	info := groupInfo(t, c, s.stream("things-1"), "first")
 	require.Equal(t, esdb.ConsumerStrategyPinned, info.Settings.ConsumerStrategyName)
 	require.Equal(t, int32(30_000), info.Settings.MessageTimeout)
 	_, err := raw.Update(within(t), &persistent.UpdateReq{Options: &persistent.UpdateReq_Options{
-		StreamIdentifier: identifier("things-1"), GroupName: "last",
+		StreamIdentifier: identifier(s.stream("things-1")), GroupName: "last",
 		Settings: &persistent.UpdateReq_Settings{HistoryBufferSize: 30, LiveBufferSize: 20, ReadBatchSize: 10, Revision: math.MaxUint64},
 	}})
 	require.NoError(t, err)
-	require.Equal(t, int32(30), groupInfo(t, c, "things-1", "last").Settings.HistoryBufferSize)
-	take(t, c, "things-1", "last", 5).nothing()
+	require.Equal(t, int32(30), groupInfo(t, c, s.stream("things-1"), "last").Settings.HistoryBufferSize)
+	take(t, c, s.stream("things-1"), "last", 5).nothing()
 }
 
 func TestGroupsThatCannotBeAreRefused(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := anywhere(t)
 	raw := persistent.NewPersistentSubscriptionsClient(s.raw())
 	good := func() *persistent.CreateReq_Options {
 		return &persistent.CreateReq_Options{
 			GroupName: "group",
 			StreamOption: &persistent.CreateReq_Options_Stream{Stream: &persistent.CreateReq_StreamOptions{
-				StreamIdentifier: identifier("things-1"), RevisionOption: &persistent.CreateReq_StreamOptions_Start{Start: &shared.Empty{}},
+				StreamIdentifier: identifier(s.stream("things-1")), RevisionOption: &persistent.CreateReq_StreamOptions_Start{Start: &shared.Empty{}},
 			}},
 			Settings: &persistent.CreateReq_Settings{HistoryBufferSize: 20, LiveBufferSize: 20, ReadBatchSize: 10, ConsumerStrategy: "RoundRobin"},
 		}
@@ -598,33 +617,33 @@ func TestGroupsThatCannotBeAreRefused(t *testing.T) {
 		return err
 	})
 	require.Equal(t, "persistent-subscription-exists", kind)
-	require.Equal(t, []string{"things-1", "group"}, named)
+	require.Equal(t, []string{s.stream("things-1"), "group"}, named)
 	for name, call := range map[string]func(grpc.CallOption) error{
 		"delete": func(o grpc.CallOption) error {
 			_, err := raw.Delete(within(t), &persistent.DeleteReq{Options: &persistent.DeleteReq_Options{
-				GroupName: "none", StreamOption: &persistent.DeleteReq_Options_StreamIdentifier{StreamIdentifier: identifier("things-1")}}}, o)
+				GroupName: "none", StreamOption: &persistent.DeleteReq_Options_StreamIdentifier{StreamIdentifier: identifier(s.stream("things-1"))}}}, o)
 			return err
 		},
 		"update": func(o grpc.CallOption) error {
 			_, err := raw.Update(within(t), &persistent.UpdateReq{Options: &persistent.UpdateReq_Options{
-				GroupName: "none", StreamIdentifier: identifier("things-1"),
+				GroupName: "none", StreamIdentifier: identifier(s.stream("things-1")),
 				Settings: &persistent.UpdateReq_Settings{HistoryBufferSize: 20, LiveBufferSize: 20, ReadBatchSize: 10}}}, o)
 			return err
 		},
 		"info": func(o grpc.CallOption) error {
 			_, err := raw.GetInfo(within(t), &persistent.GetInfoReq{Options: &persistent.GetInfoReq_Options{
-				GroupName: "none", StreamOption: &persistent.GetInfoReq_Options_StreamIdentifier{StreamIdentifier: identifier("things-1")}}}, o)
+				GroupName: "none", StreamOption: &persistent.GetInfoReq_Options_StreamIdentifier{StreamIdentifier: identifier(s.stream("things-1"))}}}, o)
 			return err
 		},
 		"replay": func(o grpc.CallOption) error {
 			_, err := raw.ReplayParked(within(t), &persistent.ReplayParkedReq{Options: &persistent.ReplayParkedReq_Options{
-				GroupName: "none", StreamOption: &persistent.ReplayParkedReq_Options_StreamIdentifier{StreamIdentifier: identifier("things-1")}}}, o)
+				GroupName: "none", StreamOption: &persistent.ReplayParkedReq_Options_StreamIdentifier{StreamIdentifier: identifier(s.stream("things-1"))}}}, o)
 			return err
 		},
 	} {
 		kind, named := trailers(call)
 		require.Equal(t, "persistent-subscription-does-not-exist", kind, name)
-		require.Equal(t, []string{"things-1", "none"}, named, name)
+		require.Equal(t, []string{s.stream("things-1"), "none"}, named, name)
 	}
 }
 

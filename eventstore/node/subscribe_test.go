@@ -15,7 +15,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"daybook.example/eventstore/log"
 	"daybook.example/eventstore/node"
 )
 
@@ -64,9 +63,10 @@ func tellAll(t *testing.T, sub *esdb.Subscription, n int) (words []string) {
 
 func TestAStreamIsFollowedFromBehindTheRevisionAskedFor(t *testing.T) {
 	t.Parallel()
-	c := start(t).client()
-	appendTo(t, c, "things-1", esdb.NoStream{}, events(3)...)
-	appendTo(t, c, "others-1", esdb.NoStream{}, events(3)...)
+	s := anywhere(t)
+	c := s.client()
+	appendTo(t, c, s.stream("things-1"), esdb.NoStream{}, events(3)...)
+	appendTo(t, c, s.stream("others-1"), esdb.NoStream{}, events(3)...)
 	for name, test := range map[string]struct {
 		from esdb.StreamPosition
 		then []string
@@ -78,43 +78,44 @@ func TestAStreamIsFollowedFromBehindTheRevisionAskedFor(t *testing.T) {
 		"not yet here": {esdb.Revision(4), []string{"caught up"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			sub := subscribe(t, c, "things-1", test.from)
+			sub := subscribe(t, c, s.stream("things-1"), test.from)
 			defer sub.Close()
 			require.Equal(t, test.then, tellAll(t, sub, len(test.then)))
 		})
 	}
 
-	late, early := subscribe(t, c, "things-1", esdb.Revision(4)), subscribe(t, c, "things-1", esdb.End{})
+	late, early := subscribe(t, c, s.stream("things-1"), esdb.Revision(4)), subscribe(t, c, s.stream("things-1"), esdb.End{})
 	require.Equal(t, []string{"caught up"}, tellAll(t, late, 1))
 	require.Equal(t, []string{"caught up"}, tellAll(t, early, 1))
-	appendTo(t, c, "others-1", esdb.Any{}, events(1)...)
-	appendTo(t, c, "things-1", esdb.Any{}, events(3)...)
+	appendTo(t, c, s.stream("others-1"), esdb.Any{}, events(1)...)
+	appendTo(t, c, s.stream("things-1"), esdb.Any{}, events(3)...)
 	require.Equal(t, []string{"3", "4", "5"}, tellAll(t, early, 3))
 	require.Equal(t, []string{"5"}, tellAll(t, late, 1))
 }
 
 func TestAMissingStreamCanBeFollowedUntilItIsThere(t *testing.T) {
 	t.Parallel()
-	c := start(t).client()
-	sub := subscribe(t, c, "things-1", esdb.Start{})
+	s := anywhere(t)
+	c := s.client()
+	sub := subscribe(t, c, s.stream("things-1"), esdb.Start{})
 	require.Equal(t, "caught up", tell(t, sub))
-	appendTo(t, c, "things-1", esdb.NoStream{}, events(2)...)
+	appendTo(t, c, s.stream("things-1"), esdb.NoStream{}, events(2)...)
 	require.Equal(t, []string{"0", "1"}, tellAll(t, sub, 2))
-	_, err := c.DeleteStream(within(t), "things-1", esdb.DeleteStreamOptions{ExpectedRevision: esdb.Any{}})
+	_, err := c.DeleteStream(within(t), s.stream("things-1"), esdb.DeleteStreamOptions{ExpectedRevision: esdb.Any{}})
 	require.NoError(t, err)
-	appendTo(t, c, "things-1", esdb.NoStream{}, events(1)...)
+	appendTo(t, c, s.stream("things-1"), esdb.NoStream{}, events(1)...)
 	require.Equal(t, "2", tell(t, sub), "a deletion does not end a subscription")
 }
 
 func TestATombstoneIsTheLastThatAFollowerGets(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := anywhere(t)
 	c := s.client()
-	appendTo(t, c, "things-1", esdb.NoStream{}, events(2)...)
-	sub := subscribe(t, c, "things-1", esdb.Revision(0))
+	appendTo(t, c, s.stream("things-1"), esdb.NoStream{}, events(2)...)
+	sub := subscribe(t, c, s.stream("things-1"), esdb.Revision(0))
 	require.Equal(t, []string{"1", "caught up"}, tellAll(t, sub, 2))
 
-	_, err := c.TombstoneStream(within(t), "things-1", esdb.TombstoneStreamOptions{ExpectedRevision: esdb.Any{}})
+	_, err := c.TombstoneStream(within(t), s.stream("things-1"), esdb.TombstoneStreamOptions{ExpectedRevision: esdb.Any{}})
 	require.NoError(t, err)
 
 	stone := sub.Recv()
@@ -122,28 +123,29 @@ func TestATombstoneIsTheLastThatAFollowerGets(t *testing.T) {
 	require.Equal(t, "$streamDeleted", stone.EventAppeared.Event.EventType)
 	require.Equal(t, "dropped: FailedPrecondition", tell(t, sub))
 
-	o := streamQuery("things-1")
+	o := streamQuery(s.stream("things-1"))
 	o.CountOption = &streams.ReadReq_Options_Subscription{}
 	all, trailer, err := s.read(o, 5)
 	require.Empty(t, all)
 	require.Equal(t, codes.FailedPrecondition, status.Code(err))
-	require.Equal(t, []string{"stream-deleted", "things-1"}, append(trailer.Get("exception"), trailer.Get("stream-name")...))
+	require.Equal(t, []string{"stream-deleted", s.stream("things-1")}, append(trailer.Get("exception"), trailer.Get("stream-name")...))
 }
 
 func TestTheWholeLogIsFollowedFromBehindThePositionAskedFor(t *testing.T) {
-	t.Parallel()
-	c := start(t).client()
-	first := appendTo(t, c, "things-1", esdb.NoStream{}, events(1)...)
-	appendTo(t, c, "others-1", esdb.NoStream{}, events(2)...)
+	s := alone(t)
+	c := s.client()
+	before := s.end()
+	first := appendTo(t, c, s.stream("things-1"), esdb.NoStream{}, events(1)...)
+	appendTo(t, c, s.stream("others-1"), esdb.NoStream{}, events(2)...)
 	position := esdb.Position{Commit: first.CommitPosition, Prepare: first.PreparePosition}
-	fromStart := subscribeToAll(t, c, esdb.SubscribeToAllOptions{From: esdb.Start{}})
+	fromStart := subscribeToAll(t, c, esdb.SubscribeToAllOptions{From: before})
 	fromPosition := subscribeToAll(t, c, esdb.SubscribeToAllOptions{From: position})
 	fromEnd := subscribeToAll(t, c, esdb.SubscribeToAllOptions{From: esdb.End{}})
 	require.Equal(t, []string{"0", "0", "1", "caught up"}, tellAll(t, fromStart, 4))
 	require.Equal(t, []string{"0", "1", "caught up"}, tellAll(t, fromPosition, 3))
 	require.Equal(t, []string{"caught up"}, tellAll(t, fromEnd, 1))
 
-	appendTo(t, c, "others-1", esdb.Any{}, events(1)...)
+	appendTo(t, c, s.stream("others-1"), esdb.Any{}, events(1)...)
 	for _, sub := range []*esdb.Subscription{fromStart, fromPosition, fromEnd} {
 		require.Equal(t, []string{"2"}, tellAll(t, sub, 1))
 	}
@@ -153,18 +155,18 @@ func TestTheWholeLogIsFollowedFromBehindThePositionAskedFor(t *testing.T) {
 // event behind where it began, once and in order.
 func TestNothingIsLostOrDoubledWhereOldEventsMeetNewOnes(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := anywhere(t)
 	c := s.client()
 	const writers, batches = 4, 80
 	var writing, reading sync.WaitGroup
-	appendTo(t, c, "things-0", esdb.Any{}, events(1)...)
+	appendTo(t, c, s.stream("things-0"), esdb.Any{}, events(1)...)
 	for w := range writers {
 		writing.Go(func() {
 			own := s.client()
 			for range batches {
-				appendTo(t, own, fmt.Sprintf("things-%d", w), esdb.Any{}, events(1+rand.IntN(4))...)
+				appendTo(t, own, s.stream(fmt.Sprintf("things-%d", w)), esdb.Any{}, events(1+rand.IntN(4))...)
 			}
-			appendTo(t, own, "done", esdb.Any{}, events(1)...)
+			appendTo(t, own, s.stream("done"), esdb.Any{}, events(1)...)
 		})
 	}
 	for range 8 {
@@ -173,7 +175,7 @@ func TestNothingIsLostOrDoubledWhereOldEventsMeetNewOnes(t *testing.T) {
 		reading.Go(func() { followOneStream(t, s) })
 	}
 	writing.Wait()
-	appendTo(t, c, "things-0", esdb.Any{}, event("last", "{}"))
+	appendTo(t, c, s.stream("things-0"), esdb.Any{}, event("last", "{}"))
 	reading.Wait()
 }
 
@@ -184,11 +186,10 @@ func followToTheEnd(t *testing.T, s *server, writers int) {
 	sub := subscribeToAll(t, c, esdb.SubscribeToAllOptions{From: from})
 	defer sub.Close()
 	// On a fast disk some writers are done before this follower begins.
-	earlier, err := s.log.ReadStream(context.Background(), "done", 0, log.Forwards, writers)
-	require.NoError(t, err)
+	earlier, _ := readStream(t, c, s.stream("done"), esdb.ReadStreamOptions{}) // none, when it is not there yet
 	done := 0
-	for _, record := range earlier {
-		if record.Position <= from.Commit {
+	for _, e := range earlier {
+		if e.Event.Position.Commit <= from.Commit {
 			done++
 		}
 	}
@@ -200,22 +201,22 @@ func followToTheEnd(t *testing.T, s *server, writers int) {
 			continue
 		}
 		got = append(got, m.EventAppeared.Event.Position.Commit)
-		if m.EventAppeared.Event.StreamID == "done" {
+		if m.EventAppeared.Event.StreamID == s.stream("done") {
 			done++
 		}
 	}
 	if len(got) == 0 {
 		return
 	}
-	all, err := s.log.ReadAll(context.Background(), from.Commit+1, log.Forwards, len(got), 1<<30)
-	require.NoError(t, err)
-	for i, record := range all {
-		require.Equal(t, record.Position, got[i])
+	all := readAll(t, c, esdb.ReadAllOptions{From: from}, uint64(len(got)+1))
+	require.Len(t, all, len(got)+1)
+	for i, e := range all[1:] {
+		require.Equal(t, e.Event.Position.Commit, got[i])
 	}
 }
 
 func followOneStream(t *testing.T, s *server) {
-	sub := subscribe(t, s.client(), "things-0", esdb.Revision(0))
+	sub := subscribe(t, s.client(), s.stream("things-0"), esdb.Revision(0))
 	defer sub.Close()
 	for next := uint64(1); ; {
 		m := sub.Recv()
@@ -231,16 +232,16 @@ func followOneStream(t *testing.T, s *server) {
 }
 
 func TestAFilteredSubscriptionIsToldHowFarItIs(t *testing.T) {
-	t.Parallel()
-	s := start(t)
+	s := alone(t)
 	c := s.client()
+	before := s.end()
 	for range 25 {
-		appendTo(t, c, "things-1", esdb.Any{}, events(1)...)
+		appendTo(t, c, s.stream("things-1"), esdb.Any{}, events(1)...)
 	}
-	rare := appendTo(t, c, "rare-1", esdb.NoStream{}, events(1)...)
+	rare := appendTo(t, c, s.stream("rare-1"), esdb.NoStream{}, events(1)...)
 	sub := subscribeToAll(t, c, esdb.SubscribeToAllOptions{
-		From: esdb.Start{}, MaxSearchWindow: 5, CheckpointInterval: 2,
-		Filter: &esdb.SubscriptionFilter{Type: esdb.StreamFilterType, Prefixes: []string{"rare-"}},
+		From: before, MaxSearchWindow: 5, CheckpointInterval: 2,
+		Filter: &esdb.SubscriptionFilter{Type: esdb.StreamFilterType, Prefixes: []string{s.stream("rare-")}},
 	})
 	require.Equal(t, []string{"checkpoint", "checkpoint", "0"}, tellAll(t, sub, 3), "every ten events")
 	end := sub.Recv()
@@ -248,28 +249,30 @@ func TestAFilteredSubscriptionIsToldHowFarItIs(t *testing.T) {
 	require.Equal(t, rare.CommitPosition, end.CheckPointReached.Commit)
 	require.Equal(t, "caught up", tell(t, sub))
 
-	appendTo(t, c, "things-1", esdb.Any{}, events(10)...)
+	last := appendTo(t, c, s.stream("things-1"), esdb.Any{}, events(10)...)
 	live := sub.Recv()
 	require.NotNil(t, live.CheckPointReached)
-	require.Equal(t, s.log.Head(), live.CheckPointReached.Commit)
+	require.Equal(t, last.CommitPosition, live.CheckPointReached.Commit)
 }
 
 func TestNoCheckpointIsSentTwice(t *testing.T) {
-	t.Parallel()
-	c := start(t).client()
-	appendTo(t, c, "things-1", esdb.Any{}, events(10)...)
+	s := alone(t)
+	c := s.client()
+	before := s.end()
+	appendTo(t, c, s.stream("things-1"), esdb.Any{}, events(10)...)
 	sub := subscribeToAll(t, c, esdb.SubscribeToAllOptions{
-		From: esdb.Start{}, MaxSearchWindow: 5, CheckpointInterval: 2,
-		Filter: &esdb.SubscriptionFilter{Type: esdb.StreamFilterType, Prefixes: []string{"rare-"}},
+		From: before, MaxSearchWindow: 5, CheckpointInterval: 2,
+		Filter: &esdb.SubscriptionFilter{Type: esdb.StreamFilterType, Prefixes: []string{s.stream("rare-")}},
 	})
 	require.Equal(t, []string{"checkpoint", "caught up"}, tellAll(t, sub, 2))
 }
 
 func TestFiltersChooseByTypeAndExpressionToo(t *testing.T) {
-	t.Parallel()
-	c := start(t).client()
-	appendTo(t, c, "$settings", esdb.NoStream{}, event("$system", "{}"))
-	appendTo(t, c, "things-1", esdb.NoStream{}, event("born", "{}"), event("grown", "{}"))
+	s := alone(t)
+	c := s.client()
+	before := s.end()
+	appendTo(t, c, "$"+s.stream("settings"), esdb.NoStream{}, event("$system", "{}"))
+	appendTo(t, c, s.stream("things-1"), esdb.NoStream{}, event("born", "{}"), event("grown", "{}"))
 	for name, test := range map[string]struct {
 		filter *esdb.SubscriptionFilter
 		then   []string
@@ -279,7 +282,7 @@ func TestFiltersChooseByTypeAndExpressionToo(t *testing.T) {
 		"stream regex":  {&esdb.SubscriptionFilter{Type: esdb.StreamFilterType, Regex: "ttin"}, []string{"0"}},
 		"system events": {esdb.ExcludeSystemEventsFilter(), []string{"0", "1"}},
 	} {
-		sub := subscribeToAll(t, c, esdb.SubscribeToAllOptions{From: esdb.Start{}, Filter: test.filter})
+		sub := subscribeToAll(t, c, esdb.SubscribeToAllOptions{From: before, Filter: test.filter})
 		require.Equal(t, append(test.then, "checkpoint", "caught up"), tellAll(t, sub, len(test.then)+2), name)
 	}
 }
@@ -288,15 +291,16 @@ func TestFiltersChooseByTypeAndExpressionToo(t *testing.T) {
 // and misses nothing once it goes on.
 func TestASlowFollowerHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
-	c := start(t).client()
-	sub := subscribe(t, c, "things-1", esdb.Start{})
+	s := anywhere(t)
+	c := s.client()
+	sub := subscribe(t, c, s.stream("things-1"), esdb.Start{})
 	require.Equal(t, "caught up", tell(t, sub))
 	for range 40 {
 		var batch []esdb.EventData
 		for range 100 {
 			batch = append(batch, event("t", string(make([]byte, 1000))))
 		}
-		appendTo(t, c, "things-1", esdb.Any{}, batch...)
+		appendTo(t, c, s.stream("things-1"), esdb.Any{}, batch...)
 	}
 	var words []string
 	for next := 0; next < 4000; {
