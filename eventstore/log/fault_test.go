@@ -63,11 +63,11 @@ func (s stored) reopened(t *testing.T, o Options, damage func(files map[string][
 	s.write(t, o.Dir, damage)
 	o.Logger = slog.New(slog.DiscardHandler)
 	r := &recovery{options: o.withDefaults()}
-	m, durable, err := openMark(o.Dir)
+	m, durable, err := openMark(localDisk{}, o.Dir)
 	require.NoError(t, err)
 	defer m.file.Close()
 	r.durable = durable
-	if r.chain, err = openSegments(o.Dir); err != nil {
+	if r.chain, err = openSegments(localDisk{}, o.Dir); err != nil {
 		return nil, err
 	}
 	defer closeSegments(r.chain)

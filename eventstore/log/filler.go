@@ -24,6 +24,7 @@ const (
 // A filler makes segments ahead: overwriting zeros that are already on disk
 // needs no change of file system metadata, which makes a sync much cheaper.
 type filler struct {
+	disk    disk
 	dir     string
 	logID   uuid.UUID
 	logger  *slog.Logger
@@ -92,17 +93,17 @@ func (f *filler) create(base uint64, size int64) (_ *segment, err error) {
 	s := &segment{segmentHeader: segmentHeader{base: base, size: size, logID: f.logID}}
 	s.path = filepath.Join(f.dir, segmentName(base))
 	temporary := s.path + ".tmp"
-	if s.file, err = os.OpenFile(temporary, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600); err != nil {
+	if s.file, err = f.disk.open(temporary, os.O_RDWR|os.O_CREATE|os.O_TRUNC); err != nil {
 		return nil, err
 	}
 	if err = f.write(s); err == nil {
-		err = os.Rename(temporary, s.path)
+		err = f.disk.rename(temporary, s.path)
 	}
 	if err == nil {
-		err = syncFolder(f.dir)
+		err = f.disk.syncFolder(f.dir)
 	}
 	if err != nil {
-		return nil, errors.Join(err, s.file.Close(), os.Remove(temporary))
+		return nil, errors.Join(err, s.file.Close(), f.disk.remove(temporary))
 	}
 	return s, nil
 }
@@ -115,7 +116,7 @@ func (f *filler) write(s *segment) error {
 			return err
 		}
 		if at%fillSync == 0 {
-			if err := fdatasync(s.file); err != nil {
+			if err := s.file.syncData(); err != nil {
 				return err
 			}
 		}
@@ -126,7 +127,7 @@ func (f *filler) write(s *segment) error {
 	if err := s.writeAt(s.page(), s.base); err != nil {
 		return err
 	}
-	return s.file.Sync()
+	return s.file.sync()
 }
 
 // pace rests between chunks as long as the new segment is twice as far as the
@@ -152,13 +153,4 @@ func (f *filler) close() error {
 	default:
 		return nil
 	}
-}
-
-// freeSpace tells how many bytes an ordinary user can still write.
-func freeSpace(dir string) (int64, error) {
-	var stat syscall.Statfs_t
-	if err := syscall.Statfs(dir, &stat); err != nil {
-		return 0, fmt.Errorf("free space of %s: %w", dir, err)
-	}
-	return int64(stat.Bavail) * stat.Bsize, nil
 }

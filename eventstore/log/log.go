@@ -5,14 +5,12 @@ package log
 
 import (
 	"errors"
-	"fmt"
+	"io"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/google/uuid"
@@ -30,6 +28,7 @@ type Options struct {
 	Progress     func(done, total int64) // called while an index is rebuilt, in bytes
 
 	// What tests put in the place of the real thing.
+	disk    disk
 	free    func() (int64, error)
 	inspect func(rest []byte, end uint64) (damage string)
 	newID   func() uuid.UUID
@@ -48,6 +47,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
+	}
+	if o.disk == nil {
+		o.disk = localDisk{}
 	}
 	if o.free == nil {
 		o.free = func() (int64, error) { return freeSpace(o.Dir) }
@@ -72,7 +74,7 @@ func atLeast(n, fallback, least int64) int64 {
 type Log struct {
 	options  Options
 	id       uuid.UUID
-	lock     *os.File
+	claim    io.Closer // on the folder
 	mark     *mark
 	index    *index
 	segments atomic.Pointer[[]*segment] // replaced when one is added
@@ -91,46 +93,26 @@ type Log struct {
 // torn last group and refuses a damaged log.
 func Open(o Options) (*Log, error) {
 	o = o.withDefaults()
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
-		return nil, err
-	}
-	lock, err := lockFolder(o.Dir)
+	claim, err := o.disk.claim(o.Dir)
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{options: o, lock: lock}
+	l := &Log{options: o, claim: claim}
 	if err := l.open(); err != nil {
-		return nil, errors.Join(err, unlockFolder(lock))
+		return nil, errors.Join(err, claim.Close())
 	}
 	return l, nil
 }
 
-func lockFolder(dir string) (*os.File, error) {
-	lock, err := os.OpenFile(filepath.Join(dir, "LOCK"), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("log %s is in use by another process: stop that one, or choose another --dir: %w", dir, err), lock.Close())
-	}
-	return lock, nil
-}
-
-// unlockFolder gives the lock up by name: a child process that is just being
-// started still holds a copy of the file for a moment.
-func unlockFolder(lock *os.File) error {
-	return errors.Join(syscall.Flock(int(lock.Fd()), syscall.LOCK_UN), lock.Close())
-}
-
 func (l *Log) open() (err error) {
-	if err := removeTemporary(l.options.Dir); err != nil {
+	if err := removeTemporary(l.options.disk, l.options.Dir); err != nil {
 		return err
 	}
 	r := &recovery{options: l.options}
-	if l.mark, r.durable, err = openMark(l.options.Dir); err != nil {
+	if l.mark, r.durable, err = openMark(l.options.disk, l.options.Dir); err != nil {
 		return err
 	}
-	if r.chain, err = openSegments(l.options.Dir); err == nil && len(r.chain) == 0 {
+	if r.chain, err = openSegments(l.options.disk, l.options.Dir); err == nil && len(r.chain) == 0 {
 		err = l.create(r)
 	}
 	if err == nil {
@@ -197,7 +179,7 @@ func (l *Log) start(r *recovery) {
 
 func (l *Log) newFiller(id uuid.UUID) *filler {
 	return &filler{
-		dir: l.options.Dir, logID: id, logger: l.options.Logger, free: l.options.free, keep: l.options.FreeSpaceMin,
+		disk: l.options.disk, dir: l.options.Dir, logID: id, logger: l.options.Logger, free: l.options.free, keep: l.options.FreeSpaceMin,
 		ready: make(chan *segment, 1), done: make(chan struct{}),
 	}
 }
@@ -216,10 +198,10 @@ func (l *Log) close() error {
 	l.guard.close()
 	err := l.filler.close()
 	l.saves.Wait()
-	if saved := l.index.writeSnapshot(l.options.Dir, l.index.point(l.id)); saved != nil {
+	if saved := l.index.writeSnapshot(l.options.disk, l.options.Dir, l.index.point(l.id)); saved != nil {
 		l.options.Logger.Warn("the log's index was not saved; the next start rebuilds it", "error", saved)
 	}
-	return errors.Join(err, l.mark.close(), closeSegments(*l.segments.Load()), unlockFolder(l.lock))
+	return errors.Join(err, l.mark.close(), closeSegments(*l.segments.Load()), l.claim.Close())
 }
 
 // addSegment lets readers find the new live segment.
@@ -238,7 +220,7 @@ func (l *Log) snapshotLater() {
 	point := l.index.point(l.id)
 	l.saves.Go(func() {
 		defer l.saving.Unlock()
-		if err := l.index.writeSnapshot(l.options.Dir, point); err != nil {
+		if err := l.index.writeSnapshot(l.options.disk, l.options.Dir, point); err != nil {
 			l.options.Logger.Warn("the log's index was not saved", "error", err)
 		}
 	})

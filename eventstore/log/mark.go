@@ -24,25 +24,26 @@ const (
 // whole. It is written after each sync of the log but synced itself only when
 // things are quiet, for a sync before each acknowledgement would double its cost.
 type mark struct {
-	file     *os.File
+	file     file
 	logID    uuid.UUID
 	sequence uint64
+	slot     [markSize]byte // in the making
 	touched  chan struct{}
 	done     chan struct{}
 	wait     sync.WaitGroup
 }
 
 // openMark opens or makes the mark and tells the position it holds, 0 for none.
-func openMark(dir string) (m *mark, durable uint64, err error) {
-	file, err := os.OpenFile(filepath.Join(dir, markName), os.O_RDWR|os.O_CREATE, 0o600)
+func openMark(d disk, dir string) (m *mark, durable uint64, err error) {
+	f, err := d.open(filepath.Join(dir, markName), os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return nil, 0, err
 	}
 	slots := make([]byte, 2*pageSize)
-	if _, err := file.ReadAt(slots, 0); err != nil && !errors.Is(err, io.EOF) {
-		return nil, 0, errors.Join(err, file.Close())
+	if _, err := f.ReadAt(slots, 0); err != nil && !errors.Is(err, io.EOF) {
+		return nil, 0, errors.Join(err, f.Close())
 	}
-	m = &mark{file: file, touched: make(chan struct{}, 1), done: make(chan struct{})}
+	m = &mark{file: f, touched: make(chan struct{}, 1), done: make(chan struct{})}
 	for _, slot := range [][]byte{slots[:markSize], slots[pageSize:][:markSize]} {
 		if sequence := le.Uint64(slot[8:]); signed(slot, markMagic) && sequence > m.sequence {
 			m.sequence, durable = sequence, le.Uint64(slot[16:])
@@ -58,7 +59,7 @@ func (m *mark) start(logID uuid.UUID, durable uint64) error {
 	if err := m.file.Truncate(2 * pageSize); err != nil {
 		return err
 	}
-	if err := errors.Join(m.put(durable), m.file.Sync()); err != nil {
+	if err := errors.Join(m.put(durable), m.file.sync()); err != nil {
 		return err
 	}
 	m.wait.Go(m.syncWhenQuiet)
@@ -68,13 +69,13 @@ func (m *mark) start(logID uuid.UUID, durable uint64) error {
 // put notes that everything before position is durable.
 func (m *mark) put(position uint64) error {
 	m.sequence++
-	var slot [markSize]byte
-	le.PutUint32(slot[:], markMagic)
+	slot := m.slot[:]
+	le.PutUint32(slot, markMagic)
 	le.PutUint64(slot[8:], m.sequence)
 	le.PutUint64(slot[16:], position)
 	copy(slot[24:], m.logID[:])
-	sign(slot[:])
-	_, err := m.file.WriteAt(slot[:], int64(m.sequence%2)*pageSize)
+	sign(slot)
+	_, err := m.file.WriteAt(slot, int64(m.sequence%2)*pageSize)
 	select {
 	case m.touched <- struct{}{}:
 	default:
@@ -90,7 +91,7 @@ func (m *mark) syncWhenQuiet() {
 		case <-m.touched:
 		}
 		m.awaitQuiet()
-		_ = fdatasync(m.file) // the mark is a second opinion; the log itself does not depend on it
+		_ = m.file.syncData() // the mark is a second opinion; the log itself does not depend on it
 	}
 }
 
@@ -113,5 +114,5 @@ func (m *mark) awaitQuiet() {
 func (m *mark) close() error {
 	close(m.done)
 	m.wait.Wait()
-	return errors.Join(fdatasync(m.file), m.file.Close())
+	return errors.Join(m.file.syncData(), m.file.Close())
 }

@@ -57,7 +57,7 @@ func (r *recovery) segments() error {
 // build reads the log into an index, from a snapshot on if there is one that
 // belongs to this log.
 func (r *recovery) build(dir string) error {
-	x, point, err := readSnapshot(dir)
+	x, point, err := readSnapshot(r.options.disk, dir)
 	if err == nil {
 		err = r.vouch(x, point)
 	}

@@ -4,19 +4,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
-	"syscall"
 )
 
 // A segment is one file of the log: a header page, groups, zeros, a footer page.
 type segment struct {
 	segmentHeader
-	file *os.File
+	file file
 	path string
 	end  atomic.Uint64 // once sealed: behind the last group; 0 before
 }
@@ -46,15 +44,7 @@ func (s *segment) writeAt(b []byte, at uint64) error {
 
 // sync makes what was written durable. Segments never change their size, so
 // the data are all there is to sync.
-func (s *segment) sync() error { return fdatasync(s.file) }
-
-func fdatasync(f *os.File) error {
-	for {
-		if err := syscall.Fdatasync(int(f.Fd())); !errors.Is(err, syscall.EINTR) {
-			return err
-		}
-	}
-}
+func (s *segment) sync() error { return s.file.syncData() }
 
 func (s *segment) damaged(at uint64, reason string) error {
 	return &Damaged{File: s.path, Offset: int64(at - s.base), Reason: reason}
@@ -62,8 +52,8 @@ func (s *segment) damaged(at uint64, reason string) error {
 
 // openSegments opens every segment in dir and checks that they are one unbroken
 // chain of full-size files of one log.
-func openSegments(dir string) (chain []*segment, err error) {
-	entries, err := os.ReadDir(dir)
+func openSegments(d disk, dir string) (chain []*segment, err error) {
+	names, err := d.list(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -72,11 +62,11 @@ func openSegments(dir string) (chain []*segment, err error) {
 			err = errors.Join(err, closeSegments(chain))
 		}
 	}()
-	for _, entry := range entries {
-		if !strings.HasSuffix(entry.Name(), ".seg") {
+	for _, name := range names {
+		if !strings.HasSuffix(name, ".seg") {
 			continue
 		}
-		s, err := openSegment(filepath.Join(dir, entry.Name()))
+		s, err := openSegment(d, filepath.Join(dir, name))
 		if err != nil {
 			return chain, err
 		}
@@ -88,8 +78,8 @@ func openSegments(dir string) (chain []*segment, err error) {
 	return chain, nil
 }
 
-func openSegment(path string) (*segment, error) {
-	file, err := os.OpenFile(path, os.O_RDWR, 0)
+func openSegment(d disk, path string) (*segment, error) {
+	file, err := d.open(path, os.O_RDWR)
 	if err != nil {
 		return nil, err
 	}
@@ -110,13 +100,13 @@ func (s *segment) readHeader() error {
 	if s.segmentHeader, ok = parseSegmentHeader(page); !ok {
 		return s.headerFault(page)
 	}
-	info, err := s.file.Stat()
+	size, err := s.file.size()
 	if err != nil {
 		return err
 	}
-	if info.Size() != s.size {
-		return &Damaged{File: s.path, Offset: min(info.Size(), s.size),
-			Reason: fmt.Sprintf("the file has %d bytes, its header says %d", info.Size(), s.size)}
+	if size != s.size {
+		return &Damaged{File: s.path, Offset: min(size, s.size),
+			Reason: fmt.Sprintf("the file has %d bytes, its header says %d", size, s.size)}
 	}
 	if filepath.Base(s.path) != segmentName(s.base) {
 		return &Damaged{File: s.path, Reason: "the file's name is not its first position"}
@@ -205,20 +195,12 @@ func segmentOf(chain []*segment, at uint64) (*segment, bool) {
 	return chain[i], true
 }
 
-func syncFolder(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
-}
-
 // removeTemporary clears away what a crash left half made.
-func removeTemporary(dir string) error {
-	left, err := filepath.Glob(filepath.Join(dir, "*.tmp"))
-	for _, path := range left {
-		if removed := os.Remove(path); removed != nil && !errors.Is(removed, fs.ErrNotExist) {
-			err = errors.Join(err, removed)
+func removeTemporary(d disk, dir string) error {
+	names, err := d.list(dir)
+	for _, name := range names {
+		if strings.HasSuffix(name, ".tmp") {
+			err = errors.Join(err, d.remove(filepath.Join(dir, name)))
 		}
 	}
 	return err

@@ -38,13 +38,13 @@ func (x *index) point(logID uuid.UUID) snapshotPoint {
 }
 
 // writeSnapshot stores the index as of a point, while it may be growing.
-func (x *index) writeSnapshot(dir string, p snapshotPoint) (err error) {
+func (x *index) writeSnapshot(d disk, dir string, p snapshotPoint) (err error) {
 	path := filepath.Join(dir, snapshotName)
-	f, err := os.OpenFile(path+".tmp", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := d.open(path+".tmp", os.O_RDWR|os.O_CREATE|os.O_TRUNC)
 	if err != nil {
 		return err
 	}
-	e := newEncoder(f)
+	e := newEncoder(io.NewOffsetWriter(f, 0))
 	e.header(p)
 	x.each(func(s *stream, seen sight) { e.stream(s.name, seen, p.covered) })
 	e.uvarint(0) // no stream has an empty name: the end of the streams
@@ -52,13 +52,13 @@ func (x *index) writeSnapshot(dir string, p snapshotPoint) (err error) {
 	places := x.places
 	x.mu.RUnlock()
 	e.places(places, p.covered)
-	if err := errors.Join(e.finish(), f.Sync(), f.Close()); err != nil {
-		return errors.Join(err, os.Remove(path+".tmp"))
+	if err := errors.Join(e.finish(), f.sync(), f.Close()); err != nil {
+		return errors.Join(err, d.remove(path+".tmp"))
 	}
-	if err := os.Rename(path+".tmp", path); err != nil {
+	if err := d.rename(path+".tmp", path); err != nil {
 		return err
 	}
-	return syncFolder(dir)
+	return d.syncFolder(dir)
 }
 
 // each visits every stream without holding the lock meanwhile.
@@ -144,22 +144,22 @@ func (e *encoder) finish() error {
 
 // readSnapshot loads what writeSnapshot stored. Nothing of it may be used
 // unless it checks to the last byte.
-func readSnapshot(dir string) (x *index, p snapshotPoint, err error) {
-	f, err := os.Open(filepath.Join(dir, snapshotName))
+func readSnapshot(on disk, dir string) (x *index, p snapshotPoint, err error) {
+	f, err := on.open(filepath.Join(dir, snapshotName), os.O_RDONLY)
 	if err != nil {
 		return nil, p, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
+	size, err := f.size()
 	if err != nil {
 		return nil, p, err
 	}
-	body := info.Size() - 4
+	body := size - 4
 	if body < 0 {
 		return nil, p, errSnapshot
 	}
 	sum := crc32.New(castagnoli)
-	d := &decoder{in: bufio.NewReaderSize(io.TeeReader(io.LimitReader(f, body), sum), 1<<16), left: body}
+	d := &decoder{in: bufio.NewReaderSize(io.TeeReader(io.NewSectionReader(f, 0, body), sum), 1<<16), left: body}
 	x = newIndex()
 	if p, err = d.header(), d.err; err == nil {
 		d.streams(x)
