@@ -55,14 +55,11 @@ func Backup(ctx context.Context, o BackupOptions) (m Manifest, copied int64, err
 	if err := c.prepare(); err != nil {
 		return m, 0, err
 	}
-	c.made = Manifest{Format: manifestFormat, LogFormat: formatVersion, LastEventID: uuid.Nil}
+	c.made = Manifest{Format: manifestFormat, LogFormat: formatVersion}
 	for base, more := uint64(0), true; more; {
 		if base, more, err = c.segment(ctx, base); err != nil {
 			return m, c.copied, err
 		}
-	}
-	if c.made.End < c.before.End {
-		return m, c.copied, c.different("the log ends at position %d, the backup at %d", c.made.End, c.before.End)
 	}
 	return c.made, c.copied, c.finish()
 }
@@ -122,8 +119,8 @@ func (c *copier) same(id uuid.UUID) error {
 	return nil
 }
 
-func (c *copier) different(format string, a ...any) error {
-	return fmt.Errorf("%w: "+format, append([]any{ErrDifferent}, a...)...)
+func different(format string, a ...any) error {
+	return fmt.Errorf("%w: %s", ErrDifferent, fmt.Sprintf(format, a...))
 }
 
 // segment copies what is new of the segment at base.
@@ -208,7 +205,7 @@ func (c *copier) keep(s *segmentFile, before BackupFile) (BackupFile, Manifest, 
 	}
 	other, _, err := there.footer()
 	if err != nil || !sealed || own != other || there.segmentHeader != s.segmentHeader {
-		return before, Manifest{}, errors.Join(err, c.different("segment %s is not the one that was backed up", before.Name))
+		return before, Manifest{}, errors.Join(err, different("segment %s is not the one that was backed up", before.Name))
 	}
 	// The last event of ours stands in this segment, in one before, or in a later
 	// one that is copied, and found there again.
@@ -265,7 +262,7 @@ func (p *pour) run(ctx context.Context) (f BackupFile, err error) {
 		}
 	}
 	if p.found.end < p.known {
-		return f, p.different("the log ends at position %d, the backup at %d", p.found.end, p.known)
+		return f, different("the log ends at position %d, the backup at %d", p.found.end, p.known)
 	}
 	return p.close()
 }
@@ -283,7 +280,7 @@ func (p *pour) put(b []byte, at uint64) error {
 
 func (p *pour) group(g group) error {
 	if g.at < p.known && g.at+uint64(g.length) > p.known {
-		return p.different("a group of the log begins before position %d, where the backup ends, and ends behind it", p.known)
+		return different("a group of the log begins before position %d, where the backup ends, and ends behind it", p.known)
 	}
 	if err := p.put(g.bytes, g.at); err != nil {
 		return err
@@ -301,7 +298,7 @@ func (p *pour) group(g group) error {
 // compare makes sure that the log still begins as the backup does.
 func (p *pour) compare() error {
 	if p.found.end == p.known && hex.EncodeToString(p.sum.Sum(nil)) != p.before.SHA256 {
-		return p.different("up to position %d the log has other bytes than the backup", p.known)
+		return different("up to position %d the log has other bytes than the backup", p.known)
 	}
 	return nil
 }

@@ -72,9 +72,7 @@ type checker struct {
 	live     *segmentFile // the one that is not sealed, once it is found
 	ended    bool         // the rest is being written and left to the next check
 	snapshot *snapshotCheck
-	passed   int64 // bytes of the segments that are done
-	done     int64 // what Progress was told
-	total    int64
+	gauge
 }
 
 // Check reads every file of the log in o.Dir and tells what is not as it was
@@ -83,7 +81,7 @@ type checker struct {
 // durable when the check began. Its error says that the files could not be read;
 // what they hold is in the report.
 func Check(ctx context.Context, o CheckOptions) (*Report, error) {
-	c := &checker{CheckOptions: o, report: &Report{}, next: map[string]int64{}, hole: -1}
+	c := &checker{CheckOptions: o, report: &Report{}, next: map[string]int64{}, hole: -1, gauge: gauge{tell: o.Progress}}
 	bases, err := segmentNames(o.Dir)
 	if err != nil {
 		return nil, err
@@ -232,7 +230,7 @@ func (c *checker) segment(base uint64) (next uint64, more bool, err error) {
 		err = c.groups(s)
 	}
 	c.passed += s.size
-	c.progress(c.passed)
+	c.at(c.passed)
 	return s.next(), true, err
 }
 
@@ -460,7 +458,7 @@ func (c *checker) visit(s *segmentFile, g group) {
 	c.report.Groups++
 	c.report.Events += int64(len(g.views))
 	c.reached(end)
-	c.progress(c.passed + int64(end-s.base))
+	c.at(c.passed + int64(end-s.base))
 }
 
 // event checks that the revisions of each stream follow each other.
@@ -485,15 +483,6 @@ func (c *checker) event(s *segmentFile, v view) {
 }
 
 func (c *checker) reached(at uint64) { c.marked = c.marked || at == c.mark.Durable }
-
-const checkStep = 16 << 20
-
-func (c *checker) progress(done int64) {
-	if c.Progress != nil && (done/checkStep != c.done/checkStep || done >= c.total) {
-		c.Progress(min(done, c.total), c.total)
-	}
-	c.done = done
-}
 
 // conclude judges what only the whole log tells.
 func (c *checker) conclude() {

@@ -317,3 +317,20 @@ func (s *segmentFile) settles(at uint64) (bool, error) {
 	s.forget()
 	return false, nil
 }
+
+// A gauge tells how far long work is, in bytes, now and then.
+type gauge struct {
+	tell   func(done, total int64)
+	passed int64 // bytes of the segments that are done
+	done   int64
+	total  int64
+}
+
+const gaugeStep = 16 << 20
+
+func (g *gauge) at(done int64) {
+	if g.tell != nil && (done/gaugeStep != g.done/gaugeStep || done >= g.total) {
+		g.tell(min(done, g.total), g.total)
+	}
+	g.done = done
+}

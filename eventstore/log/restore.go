@@ -31,14 +31,13 @@ type restorer struct {
 	RestoreOptions
 	manifest Manifest
 	stage    string // where it comes about, beside To
-	done     int64
-	total    int64
+	gauge
 }
 
 // Restore makes a log of a backup, every byte of which is held against the
 // manifest and its checksums. To comes about whole or not at all.
 func Restore(ctx context.Context, o RestoreOptions) (Manifest, error) {
-	r := &restorer{RestoreOptions: o, stage: filepath.Clean(o.To) + ".restoring"}
+	r := &restorer{RestoreOptions: o, stage: filepath.Clean(o.To) + ".restoring", gauge: gauge{tell: o.Progress}}
 	if err := r.prepare(); err != nil {
 		return r.manifest, err
 	}
@@ -186,7 +185,7 @@ func (d *draw) run() error {
 		if _, err := d.out.Write(g.bytes); err != nil {
 			return err
 		}
-		d.progress(int64(g.length))
+		d.at(d.done + int64(g.length))
 	}
 	if d.found.events != d.file.Events {
 		return altered(d.file, "it has %d events, and had %d", d.found.events, d.file.Events)
@@ -204,7 +203,7 @@ func (d *draw) fill() error {
 			return err
 		}
 		left -= n
-		d.progress(n)
+		d.at(d.done + n)
 	}
 	page := chunk[:pageSize]
 	if d.file.Sealed {
@@ -223,11 +222,4 @@ func (d *draw) fill() error {
 		return altered(d.file, "its SHA-256 is %s, and was %s", sum, d.file.SHA256)
 	}
 	return nil
-}
-
-func (d *draw) progress(n int64) {
-	d.done += n
-	if d.Progress != nil && (d.done/checkStep != (d.done-n)/checkStep || d.done >= d.total) {
-		d.Progress(min(d.done, d.total), d.total)
-	}
 }
