@@ -93,10 +93,17 @@ func proposal(stream string, expected ExpectedRevision, events []Proposed) (esdb
 			return esdb.AppendToStreamOptions{}, nil, fmt.Errorf("%w: event %d (%s) was not sealed", ErrMarker, i, e.Type)
 		}
 		proposals[i] = esdb.EventData{
-			EventID: e.ID, EventType: e.Type, ContentType: esdb.ContentTypeJson, Data: e.Data, Metadata: e.Metadata,
+			EventID: e.ID, EventType: e.Type, ContentType: e.contentType(), Data: e.Data, Metadata: e.Metadata,
 		}
 	}
 	return esdb.AppendToStreamOptions{ExpectedRevision: revision}, proposals, nil
+}
+
+func (e Proposed) contentType() esdb.ContentType {
+	if e.ContentType == "" || e.ContentType == "application/json" {
+		return esdb.ContentTypeJson
+	}
+	return esdb.ContentTypeBinary
 }
 
 // wire is the expectation in the client's words, nil if it is unset.

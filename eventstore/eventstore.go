@@ -98,10 +98,11 @@ func (e ExpectedRevision) String() string {
 
 // A Proposed event is what an append asks to store.
 type Proposed struct {
-	ID       uuid.UUID
-	Type     string
-	Data     []byte // JSON
-	Metadata []byte // JSON
+	ID          uuid.UUID
+	Type        string
+	ContentType string // "" = application/json; all else is kept as application/octet-stream
+	Data        []byte
+	Metadata    []byte // JSON
 }
 
 // A Recorded event is what the store keeps, for ever.

@@ -3,8 +3,6 @@ package subscription
 import (
 	"context"
 	"fmt"
-	"log/slog"
-	"math/rand/v2"
 	"time"
 
 	"daybook.example/eventstore"
@@ -50,13 +48,7 @@ func (r *reader) run(ctx context.Context) {
 		if r.at != before {
 			attempt = 0
 		}
-		pause := doubling(backoffMin, backoffMax, attempt)
-		level := slog.LevelDebug
-		if attempt == 0 { // said once, however long the store is away
-			level = slog.LevelWarn
-		}
-		r.config.Logger.Log(ctx, level, "subscription lost, subscribing again", "after", r.at.String(), "attempt", attempt, "error", err)
-		if !sleep(ctx, pause/2+rand.N(pause)) {
+		if !again(ctx, r.config.Logger, attempt, err, "after", r.at.String()) {
 			return
 		}
 	}

@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -72,13 +71,15 @@ func (c *Config) complete() error {
 		c.Decode = func(eventstore.Recorded) (any, error) { return nil, nil }
 	}
 	if c.NackDelay == nil {
-		c.NackDelay = func(attempt int) time.Duration { return doubling(nackDelayMin, nackDelayMax, attempt) }
+		c.NackDelay = nackDelay
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
 	return nil
 }
+
+func nackDelay(attempt int) time.Duration { return doubling(nackDelayMin, nackDelayMax, attempt) }
 
 // doubling is least, twice that, and so on up to most.
 func doubling(least, most time.Duration, attempt int) time.Duration {
@@ -93,11 +94,7 @@ var _ message.Subscriber = (*Subscriber)(nil)
 // Subscriber is a Watermill subscriber.
 type Subscriber struct {
 	config Config
-
-	life  context.Context
-	end   context.CancelFunc
-	mu    sync.Mutex // guards against Subscribe during Close
-	tasks sync.WaitGroup
+	life   lifetime
 }
 
 // New makes a subscriber.
@@ -105,8 +102,7 @@ func New(c Config) (*Subscriber, error) {
 	if err := c.complete(); err != nil {
 		return nil, err
 	}
-	life, end := context.WithCancel(context.Background())
-	return &Subscriber{config: c, life: life, end: end}, nil
+	return &Subscriber{config: c, life: newLifetime()}, nil
 }
 
 // Subscribe delivers batches after the position that From answers, for ever:
@@ -121,24 +117,18 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	if err != nil {
 		return nil, fmt.Errorf("subscribe: ask where to begin: %w", err)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.life.Err() != nil {
-		return nil, errors.New("subscribe: the subscriber is closed")
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(s.life, cancel)
-
 	out := make(chan *message.Message)
 	items, batches := make(chan item), make(chan *Batch)
-	s.tasks.Go(func() { (&reader{config: s.config, at: from, items: items}).run(ctx) })
-	s.tasks.Go(func() { newPacker(s.config, from).run(ctx, items, batches) })
-	s.tasks.Go(func() {
-		defer stop()
-		defer cancel()
-		defer close(out)
-		s.deliver(ctx, batches, out)
-	})
+	err = s.life.start(ctx,
+		(&reader{config: s.config, at: from, items: items}).run,
+		func(ctx context.Context) { newPacker(s.config, from).run(ctx, items, batches) },
+		func(ctx context.Context) {
+			defer close(out)
+			s.deliver(ctx, batches, out)
+		})
+	if err != nil {
+		return nil, err
+	}
 	return out, nil
 }
 
@@ -147,10 +137,8 @@ func (s *Subscriber) deliver(ctx context.Context, batches <-chan *Batch, out cha
 	for ctx.Err() == nil {
 		select {
 		case batch := <-batches:
-			for attempt := 0; !s.deliverOnce(ctx, batch, out); attempt++ {
-				if !sleep(ctx, s.config.NackDelay(attempt)) {
-					return
-				}
+			if !deliver(ctx, out, s.config.NackDelay, batch.message) {
+				return
 			}
 		case <-ctx.Done():
 			return
@@ -158,35 +146,10 @@ func (s *Subscriber) deliver(ctx context.Context, batches <-chan *Batch, out cha
 	}
 }
 
-// deliverOnce reports whether the handler acknowledged the batch. Each delivery
-// is a new message, and the batch is in its context: a copy that Watermill makes
-// of a refused one would have lost it.
-func (s *Subscriber) deliverOnce(ctx context.Context, batch *Batch, out chan<- *message.Message) bool {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	m := batch.message(ctx)
-	select {
-	case out <- m:
-	case <-ctx.Done():
-		return false
-	}
-	select {
-	case <-m.Acked():
-		return true
-	case <-m.Nacked():
-		return false
-	case <-ctx.Done():
-		return false
-	}
-}
-
 // Close ends all subscriptions and returns when their channels are closed. It
 // does not wait for handlers.
 func (s *Subscriber) Close() error {
-	s.mu.Lock()
-	s.end()
-	s.mu.Unlock()
-	s.tasks.Wait()
+	s.life.close()
 	return nil
 }
 
