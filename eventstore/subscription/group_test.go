@@ -1,6 +1,7 @@
 package subscription_test
 
 import (
+	"encoding/json"
 	"math/rand/v2"
 	"strconv"
 	"sync"
@@ -20,6 +21,24 @@ const groupStream = "consumergroup-g::s"
 
 func inGroup(t *testing.T, client *eventstore.Client, takeOver time.Duration) eventsTest {
 	return newEvents(t, subscription.EventConfig{Client: client, Group: "g", TakeOver: takeOver, NackDelay: func(int) time.Duration { return time.Millisecond }})
+}
+
+// owners are those who had the seat, one after the other, as the group's stream
+// says from its first event on. Reading the stream itself shows only the last one.
+func owners(t *testing.T, client *eventstore.Client) (all []uuid.UUID) {
+	t.Helper()
+	for event, err := range client.All(within(t, patience), eventstore.Position{}) {
+		require.NoError(t, err)
+		if event.Stream != groupStream {
+			continue
+		}
+		var says struct{ Owner uuid.UUID }
+		require.NoError(t, json.Unmarshal(event.Data, &says))
+		if len(all) == 0 || all[len(all)-1] != says.Owner {
+			all = append(all, says.Owner)
+		}
+	}
+	return all
 }
 
 // given two members, when one is served, then the other waits, and goes on where the first one left
@@ -72,6 +91,7 @@ func TestALivingMemberKeepsItsSeat(t *testing.T) {
 	require.Greater(t, stored(t, client, groupStream)[0].Revision, alone)
 	appendTo(t, client, "s", 1)
 	require.Len(t, payloads(t, one, 1), 1)
+	require.Len(t, owners(t, client), 1)
 }
 
 // given a member whose seat was taken, when it hears of that, then its message's context ends and it stores no checkpoint
@@ -165,4 +185,7 @@ func TestAGroupLosesNothingWhileMembersComeAndGo(t *testing.T) {
 		require.Fail(t, "lost", "%d of %d", len(seen), count)
 	}
 	all.Wait()
+	for i, owner := range owners(t, client) {
+		require.Equal(t, i%2 == 1, owner == uuid.Nil, "the seat of one who lives was taken")
+	}
 }
