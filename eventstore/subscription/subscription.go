@@ -1,6 +1,11 @@
-// Package subscription brings the whole log to a Watermill handler: one message
-// is a batch of events, in the order of the log, and the next one comes only
-// after the handler has acknowledged it.
+// Package subscription is a Watermill Publisher and Subscriber for EventStoreDB,
+// KurrentDB and the embedded node.
+//
+// Publisher makes events of messages. EventSubscriber makes messages of the events
+// of a stream or of all, for one or for the members of a group. Subscriber brings
+// the whole log to the handler of a read model: one message is a batch of events,
+// in the order of the log, and the next one comes only after the handler has
+// acknowledged it.
 //
 // Watermill gives no order of its own; one message in flight does. So speed
 // comes from the size of a batch, and that follows the handler: a batch is
@@ -91,7 +96,7 @@ func doubling(least, most time.Duration, attempt int) time.Duration {
 
 var _ message.Subscriber = (*Subscriber)(nil)
 
-// Subscriber is a Watermill subscriber.
+// Subscriber is a Watermill subscriber whose messages are batches of all streams.
 type Subscriber struct {
 	config Config
 	life   lifetime
