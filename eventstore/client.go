@@ -59,6 +59,10 @@ func (c *Client) Append(ctx context.Context, stream string, expected ExpectedRev
 	if err != nil {
 		return Written{}, fmt.Errorf("append to %s: %w", stream, err)
 	}
+	return c.send(ctx, stream, options, proposals)
+}
+
+func (c *Client) send(ctx context.Context, stream string, options esdb.AppendToStreamOptions, proposals []esdb.EventData) (Written, error) {
 	written, err := call(ctx, c.conn, func(ctx context.Context) (*esdb.WriteResult, error) {
 		return c.conn.inner.AppendToStream(ctx, stream, options, proposals...)
 	})

@@ -164,7 +164,7 @@ func (r Reader) LogID(ctx context.Context) (uuid.UUID, error) {
 		if len(events) == 0 {
 			return uuid.Nil, fmt.Errorf("read the name of the log: %w", ErrStreamNotFound)
 		}
-		if event := events[0]; event.Type == logNamed {
+		if event := events[0]; event.NamesLog() {
 			var named struct {
 				LogID uuid.UUID `json:"log_id"`
 			}
@@ -205,3 +205,6 @@ func recorded(resolved *esdb.ResolvedEvent) Recorded {
 
 // System reports whether the stream is the store's own, which holds nothing of ours.
 func (r Recorded) System() bool { return strings.HasPrefix(r.Stream, "$") }
+
+// NamesLog reports whether an event gives its log a name.
+func (r Recorded) NamesLog() bool { return r.Stream == logStream && r.Type == logNamed }
