@@ -17,7 +17,7 @@ type snapshotCheck struct {
 }
 
 func (c *checker) takeSnapshot() error {
-	x, point, err := readSnapshot(c.Dir)
+	x, point, err := readSnapshot(localDisk{}, c.Dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case errors.Is(err, errSnapshot):

@@ -102,7 +102,7 @@ func (i *Info) snapshot(dir string) (streams map[string]bool, err error) {
 	if err != nil {
 		return nil, err
 	}
-	x, point, err := readSnapshot(dir)
+	x, point, err := readSnapshot(localDisk{}, dir)
 	if err != nil { // it is rebuilt when it is needed
 		return streams, nil
 	}

@@ -118,7 +118,7 @@ func replaceFile(path string, content []byte) error {
 	if err := os.Rename(next, path); err != nil {
 		return err
 	}
-	return syncFolder(filepath.Dir(path))
+	return localDisk{}.syncFolder(filepath.Dir(path))
 }
 
 // ours tells whether a backup may stand in a folder: an empty one, or one with

@@ -116,7 +116,7 @@ func (r *restorer) move() error {
 	if err := os.Rename(r.stage, r.To); err != nil {
 		return err
 	}
-	return syncFolder(filepath.Dir(filepath.Clean(r.To)))
+	return localDisk{}.syncFolder(filepath.Dir(filepath.Clean(r.To)))
 }
 
 // altered says that a file is not the one that was backed up.
