@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"daybook.example/domain/access"
+	"daybook.example/test/limit"
 )
 
 // Whatever is sent to any write route, the answer is no 5xx and repeats nothing
@@ -31,6 +32,7 @@ func FuzzWriteAPI(f *testing.F) {
 	f.Add(byte(0), "", "*", hireBody("E-7"))
 	f.Add(byte(len(routes)-1), "", "", importLine("a/1", "books.open", "", `{"book":"b","functional_currency":"EUR"}`))
 	f.Fuzz(func(t *testing.T, route byte, query, match, body string) {
+		defer limit.Input(t, len(query)+len(body))()
 		to := routes[int(route)%len(routes)]
 		contentType := "application/json"
 		if to.Path == importPath {

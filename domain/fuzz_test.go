@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	. "daybook.example/domain"
+	"daybook.example/test/limit"
 )
 
 // FuzzParse: whatever text comes in for a value, it is refused or written again
@@ -15,6 +16,7 @@ func FuzzParse(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
+		defer limit.Input(t, len(text))()
 		if day, err := ParseDate(text); err == nil {
 			require.Equal(t, text, day.String())
 		}

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"daybook.example/test/limit"
 )
 
 // FuzzParsePosition: a text is a position as it is written, or none.
@@ -12,6 +14,7 @@ func FuzzParsePosition(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
+		defer limit.Input(t, len(text))()
 		position, err := ParsePosition(text)
 		if err != nil {
 			return

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"daybook.example/domain/access"
+	"daybook.example/test/limit"
 )
 
 // Whatever is asked of any read route, the answer is no 5xx. What waits for a
@@ -30,6 +31,7 @@ func FuzzReadAPI(f *testing.F) {
 	known := strings.NewReplacer("{book}", "main", "{period}", "2025-01", "{entry}", entry.String(), "{id}", uuid.NewString())
 	braces, waits := regexp.MustCompile(`\{[a-z]+\}`), regexp.MustCompile(`[1-9][0-9]*(/|%2[fF])[0-9]+`)
 	f.Fuzz(func(t *testing.T, path byte, place, query string) {
+		defer limit.Input(t, len(place)+len(query))()
 		target := paths[int(path)%len(paths)]
 		if place != "" {
 			target = braces.ReplaceAllLiteralString(target, url.PathEscape(place))

@@ -13,6 +13,7 @@ import (
 
 	"daybook.example/domain"
 	"daybook.example/domain/access"
+	"daybook.example/test/limit"
 )
 
 func contains(words, word string) bool {
@@ -120,6 +121,7 @@ func FuzzDecode(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
+		defer limit.Input(t, len(raw))()
 		_, err := Decode[thing](raw)
 		if err == nil {
 			require.True(t, jsontext.Value(raw).IsValid(), "accepted what is not JSON")

@@ -20,6 +20,7 @@ import (
 	"daybook.example/domain"
 	"daybook.example/domain/access"
 	"daybook.example/eventstore"
+	"daybook.example/test/limit"
 )
 
 // thing is a body with a field of each kind that commands have.
@@ -392,6 +393,7 @@ func FuzzServeHTTP(f *testing.F) {
 	f.Add("GET", "/v1/things/x?limit=%", "+;", "", "")
 	s := newStand(f, Limits{PerSecond: 1e9, Burst: 1e9})
 	f.Fuzz(func(t *testing.T, method, target, contentType, header, body string) {
+		defer limit.Input(t, len(target)+len(header)+len(body))()
 		u, err := url.ParseRequestURI(target)
 		if err != nil || u.Host != "" || strings.Contains(target, "limit=42") { // 42 panics on purpose
 			t.Skip()

@@ -11,6 +11,7 @@ import (
 
 	"daybook.example/domain"
 	. "daybook.example/domain/catalog"
+	"daybook.example/test/limit"
 )
 
 // FuzzDecode: no bytes make decoding panic, and what can be stored again is
@@ -28,6 +29,7 @@ func FuzzDecode(f *testing.F) {
 		require.NoError(f, file.Close())
 	}
 	f.Fuzz(func(t *testing.T, name string, data []byte) {
+		defer limit.Input(t, len(data))()
 		event, err := Decode(name, 1, data)
 		if err != nil {
 			require.Nil(t, event)

@@ -10,6 +10,7 @@ import (
 
 	"daybook.example/domain"
 	. "daybook.example/domain/employee"
+	"daybook.example/test/limit"
 )
 
 // FuzzDecode feeds any bytes to every decoder of the Catalog: an error or an
@@ -25,6 +26,7 @@ func FuzzDecode(f *testing.F) {
 		f.Add(name, []byte(`{}`))
 	}
 	f.Fuzz(func(t *testing.T, name string, data []byte) {
+		defer limit.Input(t, len(data))()
 		event, err := Catalog.Decode(name, 1, data)
 		if err != nil {
 			return

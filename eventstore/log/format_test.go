@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+
+	"daybook.example/test/limit"
 )
 
 var update = flag.Bool("update", false, "write testdata/format.golden anew: only ever for a format nobody has stored yet")
@@ -90,6 +92,7 @@ func FuzzParsersNeverPanic(f *testing.F) {
 	a.settle(group[groupHeaderSize:], pageSize+groupHeaderSize, 0, 1)
 	f.Add(sealGroup(group, groupHeader{frames: 1, events: 1, at: pageSize}))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		defer limit.Input(t, len(b))()
 		parseGroup(b, pageSize, func(v view) { v.record(); v.data() })
 		v, ok := parseRecord(b, pageSize)
 		if ok {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+
+	"daybook.example/test/limit"
 )
 
 // Whatever a snapshot holds, also under a sum that is right, it is read or refused.
@@ -25,7 +27,8 @@ func FuzzReadSnapshot(f *testing.F) {
 	require.NoError(f, err)
 	f.Add(seed[:len(seed)-4])
 	f.Add([]byte{})
-	f.Fuzz(func(_ *testing.T, body []byte) {
+	f.Fuzz(func(t *testing.T, body []byte) {
+		defer limit.Input(t, len(body))()
 		d := &decoder{in: bufio.NewReader(bytes.NewReader(body)), left: int64(len(body))}
 		d.header()
 		d.streams(newIndex())
@@ -38,6 +41,7 @@ func FuzzParseMetadata(f *testing.F) {
 	f.Add([]byte(`{"$maxCount":5,"$maxAge":60,"$tb":7,"colour":"red"}`), int64(3))
 	f.Add([]byte(`{"$maxCount":-1,"$tb":"x","$acl":{}}`), int64(-1))
 	f.Fuzz(func(t *testing.T, data []byte, revision int64) {
+		defer limit.Input(t, len(data))()
 		m := parseMetadata(data)
 		require.GreaterOrEqual(t, m.truncateBefore, int64(0))
 		if revision >= 0 {

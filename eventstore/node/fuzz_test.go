@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"daybook.example/eventstore/log"
+	"daybook.example/test/limit"
 )
 
 // Whatever arrives is either a question that makes sense or refused.
@@ -38,6 +39,7 @@ func FuzzReadRequest(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
+		defer limit.Input(t, len(b))()
 		var request streams.ReadReq
 		if proto.Unmarshal(b, &request) != nil {
 			return
@@ -63,6 +65,7 @@ func FuzzProposedEvent(f *testing.F) {
 	require.NoError(f, err)
 	f.Add(seed)
 	f.Fuzz(func(t *testing.T, b []byte) {
+		defer limit.Input(t, len(b))()
 		var message streams.AppendReq_ProposedMessage
 		if proto.Unmarshal(b, &message) != nil || message.Metadata["type"] == "" || message.Metadata["content-type"] == "" {
 			return

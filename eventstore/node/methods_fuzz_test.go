@@ -16,6 +16,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+
+	"daybook.example/test/limit"
 )
 
 // wire sends and takes messages as the bytes that they are.
@@ -58,6 +60,7 @@ func FuzzMethods(f *testing.F) {
 	seed(options("things-1", expectAny), message(event("thing-happened", `{}`)))
 	seed(&streams.DeleteReq{Options: &streams.DeleteReq_Options{StreamIdentifier: identifier("things-1")}}, &shared.Empty{})
 	f.Fuzz(func(t *testing.T, method byte, first, second []byte) {
+		defer limit.Input(t, len(first)+len(second))()
 		name := all[int(method)%len(all)]
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond) // a subscription has no end
 		defer cancel()

@@ -13,6 +13,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"daybook.example/test/limit"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew; what is stored is for ever, so never change a line of them")
@@ -299,6 +301,7 @@ func FuzzOpenNeverPanics(f *testing.F) {
 	f.Add(mustSeal(f, k, hired()))
 	f.Add([]byte(`{"$sealed":{"subject":"0198a000-0000-7000-8000-00000000000a","purpose":"x","key":"0198a000-0000-7000-8000-00000000000a","nonce":"AA==","data":""}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer limit.Input(t, len(data))()
 		_, _ = k.Open(stream, fact, data)
 		_ = CheckIncoming(data)
 		_ = Marked(data)
