@@ -209,6 +209,7 @@ func TestALogThatIsNotTheOneInTheTablesIsRefused(t *testing.T) {
 	runners, stop := h.start(counting{name: "counting"})
 	h.wait(runners[0], last)
 	stop()
+	require.NoError(t, projections.Recognise(t.Context(), h.pool, h.Reader, counting{name: "counting"}))
 	for name, forgery := range map[string]string{
 		"another event at the checkpoint": "last_event = gen_random_uuid()",
 		"a log that ends before it":       "commit_pos = commit_pos + 1000000, prepare_pos = prepare_pos + 1000000",
@@ -220,6 +221,9 @@ func TestALogThatIsNotTheOneInTheTablesIsRefused(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		require.ErrorIs(t, r.Run(ctx), projections.ErrOtherLog, name)
 		cancel()
+		if name != "another log" { // Prepare tells that one
+			require.ErrorIs(t, projections.Recognise(t.Context(), h.pool, h.Reader, counting{name: "counting"}), projections.ErrOtherLog, name)
+		}
 		run(t, h.pool, "delete from daybook.projection_checkpoint; insert into daybook.projection_checkpoint table public.kept")
 	}
 }

@@ -47,6 +47,8 @@ type engine struct {
 	operations *commands.Handler[operation.Command, operation.State, operation.Event]
 	logID      uuid.UUID
 
+	rebuilding func(done, total int64) // shows how far the log's index is
+
 	stopping context.Context // ends when everything is to stop at once
 	closers  []func(context.Context) error
 }
@@ -73,6 +75,9 @@ func (e *engine) close() error {
 // that --eventstore names.
 func (m *Main) openEngine(ctx context.Context, d dir, withNode bool) (*engine, error) {
 	e := &engine{dir: d, flags: m.flags, logger: m.logger(), registry: prometheus.NewRegistry(), clock: &clock{}, stopping: m.stopping}
+	tell, end := m.bytes("rebuild the log's index")
+	e.rebuilding = tell
+	defer end()
 	steps := []func(context.Context) error{e.lock, e.openNode, e.connect, e.openKeys}
 	if !withNode {
 		steps = []func(context.Context) error{e.othersNode, e.connect, e.openKeys}
@@ -111,9 +116,7 @@ func (e *engine) openNode(context.Context) error {
 	if err != nil {
 		return err
 	}
-	l, err := log.Open(log.Options{Dir: e.dir.log(), Logger: e.logger, Progress: func(done, total int64) {
-		e.logger.Info("the log's index is rebuilt", "bytes", done, "of", total)
-	}})
+	l, err := log.Open(log.Options{Dir: e.dir.log(), Logger: e.logger, Progress: e.rebuilding})
 	if err != nil {
 		return fmt.Errorf("open the log: %w", err)
 	}
@@ -219,18 +222,23 @@ func (e *engine) nameLog(ctx context.Context) error {
 // logNamed is the event that names a log; for one name it always has the same ID,
 // so that a repeat is no second one.
 func (e *engine) logNamed(id uuid.UUID) (eventstore.Proposed, error) {
-	event := operation.LogNamed{LogID: id}
-	command := domain.Derive(id.String(), "name")
+	return ownEvent(operation.LogNamed{LogID: id}, id, operation.LogStream, naming, e.clock.now())
+}
+
+// ownEvent is one that the program itself appends about a log, which nobody asked
+// for through a command. Its ID derives from the log's and from what it is for.
+func ownEvent(event operation.Event, logID uuid.UUID, stream, purpose string, now time.Time) (eventstore.Proposed, error) {
+	command := domain.Derive(logID.String(), purpose)
 	data, err := domain.Encode(event)
 	if err != nil {
 		return eventstore.Proposed{}, err
 	}
 	metadata, err := domain.Marshal(domain.Metadata{
 		CommandID: command, CorrelationID: command, CausationID: command, Actor: domain.Actor{ID: system, Kind: domain.Service},
-		RecordedAt: e.clock.now().UTC().Truncate(time.Microsecond), SchemaVersion: domain.SchemaVersion(event),
+		RecordedAt: now.UTC().Truncate(time.Microsecond), SchemaVersion: domain.SchemaVersion(event),
 		SoftwareVersion: version, PolicyVersion: policyVersion,
 	})
 	return eventstore.Proposed{
-		ID: domain.EventID(command, "", operation.LogStream, 0), Type: event.EventType(), Data: data, Metadata: metadata,
+		ID: domain.EventID(command, "", stream, 0), Type: event.EventType(), Data: data, Metadata: metadata,
 	}, err
 }

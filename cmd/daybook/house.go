@@ -169,7 +169,10 @@ func (h *house) prepareTables(ctx context.Context) error {
 	if errors.Is(err, projections.ErrOtherLog) && h.private != nil {
 		return h.renewDatabase(ctx)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return outlived(projections.Recognise(ctx, h.pool, h.store.Reader, readModels(h.keys)...))
 }
 
 // renewDatabase makes the private Postgres anew where it belongs to a log that

@@ -57,3 +57,52 @@ func (p *lineProgress) step() {
 
 func (p *lineProgress) done()  { fmt.Fprintf(p.out, "%s: %d of %d\n", p.name, p.n, p.total) }
 func (p *lineProgress) abort() {}
+
+// bytes shows how far work is that is told in bytes, once it takes longer than a
+// moment. The caller calls end when it is over.
+func (m *Main) bytes(name string) (tell func(done, total int64), end func()) {
+	p := &byteProgress{main: m, name: name, begun: time.Now()}
+	return p.tell, p.end
+}
+
+const (
+	moment = time.Second
+	mib    = 1 << 20
+)
+
+type byteProgress struct {
+	main  *Main
+	name  string
+	begun time.Time
+	bars  *mpb.Progress
+	bar   *mpb.Bar
+	last  time.Time
+}
+
+func (p *byteProgress) tell(done, total int64) {
+	if time.Since(p.begun) < moment {
+		return
+	}
+	f, ok := p.main.Stderr.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		if time.Since(p.last) >= linesEvery {
+			p.last = time.Now()
+			fmt.Fprintf(p.main.Stderr, "%s: %d of %d MiB\n", p.name, done/mib, total/mib)
+		}
+		return
+	}
+	if p.bar == nil {
+		p.bars = mpb.New(mpb.WithOutput(f), mpb.WithWidth(48))
+		p.bar = p.bars.AddBar(total,
+			mpb.PrependDecorators(decor.Name(p.name), decor.CountersKibiByte(" % .0f / % .0f")),
+			mpb.AppendDecorators(decor.Percentage(), decor.AverageETA(decor.ET_STYLE_GO, decor.WCSyncSpace)))
+	}
+	p.bar.SetCurrent(done)
+}
+
+func (p *byteProgress) end() {
+	if p.bar != nil {
+		p.bar.Abort(false) // does nothing to one that is complete
+		p.bars.Wait()
+	}
+}

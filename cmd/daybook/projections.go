@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -34,7 +35,7 @@ func (h *house) run(ctx context.Context, models []projections.Projection) {
 		h.runners = append(h.runners, runner)
 		running.Go(func() {
 			if err := runner.Run(life); err != nil {
-				h.fail(fmt.Errorf("projection %s: %w", runner.Status().Name, err))
+				h.fail(outlived(fmt.Errorf("projection %s: %w", runner.Status().Name, err)))
 			}
 		})
 		running.Go(func() { h.commits.follow(life, runner) })
@@ -47,6 +48,15 @@ func (h *house) run(ctx context.Context, models []projections.Projection) {
 		}
 		return nil
 	})
+}
+
+// outlived adds the way out where read models know more than the log: a backup
+// of it was restored that is older than they are.
+func outlived(err error) error {
+	if !errors.Is(err, projections.ErrOtherLog) {
+		return err
+	}
+	return hint(err, "restore a newer backup of the log; if there is none, daybook node restore --accept-loss makes another log of this one, and read models are built anew")
 }
 
 func waitFor(ctx context.Context, group *sync.WaitGroup) error {

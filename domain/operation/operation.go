@@ -59,6 +59,7 @@ func (s State) Waived(projection string, event uuid.UUID) bool {
 var Rules = map[string]string{
 	"required":       "the field must be given",
 	"text-invalid":   "text has at most 200 characters, no control characters, and no blanks around it",
+	"code-invalid":   "a code has lower-case letters, digits, - and _, at most 64",
 	"not-a-demo":     "a log is a demo from its first event on, or never",
 	"demo-differs":   "a demo is continued as it began",
 	"dates-reversed": "the simulated clock runs forwards",
@@ -116,4 +117,22 @@ func (c StartDemo) decide(s State) ([]Event, error) {
 		return nil, domain.Refuse("not-a-demo", "", "this log is a real one: start a demo in another folder")
 	}
 	return []Event{started}, nil
+}
+
+// RestoreLog puts on record that a backup took the log's place, and that all
+// behind its last event is lost.
+type RestoreLog struct {
+	LastEventID uuid.UUID `json:"-"` // the last event in the backup, as its manifest says
+	ReasonCode  string    `json:"reason_code"`
+}
+
+func (c RestoreLog) decide(State) ([]Event, error) {
+	if err := cmp.Or(
+		field.Required("/last_event_id", c.LastEventID),
+		field.Required("/reason_code", c.ReasonCode),
+		field.Code("/reason_code", c.ReasonCode),
+	); err != nil {
+		return nil, err
+	}
+	return []Event{LogRestored(c)}, nil
 }

@@ -49,6 +49,13 @@ func TestStartingADemo(t *testing.T) {
 	require.False(t, ok)
 }
 
+func TestRestoringALogWithLoss(t *testing.T) {
+	t.Parallel()
+	lost := RestoreLog{event, "disk-lost"}
+	given(t).When(lost).Then(LogRestored(lost))
+	given(t, LogRestored(lost)).When(lost).Then(LogRestored(lost)) // it may happen again
+}
+
 func refusal(code, field string, given []Event, when Command) domaintest.Refusal[Command, Event] {
 	return domaintest.Refusal[Command, Event]{Code: code, Field: field, Given: given, When: when}
 }
@@ -69,6 +76,9 @@ func TestRefusals(t *testing.T) {
 		refusal("required", "/to", nil, StartDemo{From: day("2025-12-31")}),
 		refusal("dates-reversed", "/to", nil, StartDemo{7, day("2025-12-31"), day("2023-07-01")}),
 		refusal("demo-differs", "", []Event{DemoStarted{8, day("2023-07-01"), day("2025-12-31")}}, demo()),
+		refusal("required", "/last_event_id", nil, RestoreLog{ReasonCode: "disk-lost"}),
+		refusal("required", "/reason_code", nil, RestoreLog{LastEventID: event}),
+		refusal("code-invalid", "/reason_code", nil, RestoreLog{event, "the disk of Ms Smith"}),
 		refusal("not-a-demo", "", []Event{LogRestored{event, "disk-lost"}}, demo()),
 		refusal("not-a-demo", "", []Event{ProjectionEventWaived{"audit_log", event, "written by a test", "operator-1"}}, demo()),
 	)
@@ -91,7 +101,7 @@ func TestStoredShapes(t *testing.T) {
 		LogNamed{log},
 	)
 	domaintest.EveryEventIsListed(t, Catalog)
-	domaintest.WireForm[Command](t, WaiveEvent{}, StartDemo{})
+	domaintest.WireForm[Command](t, WaiveEvent{}, StartDemo{}, RestoreLog{})
 }
 
 func TestProperties(t *testing.T) {
@@ -101,7 +111,7 @@ func TestProperties(t *testing.T) {
 		Draw: func(t *rapid.T, _ []domain.Recorded[Event]) Command {
 			other := waive()
 			other.Projection = rapid.SampledFrom([]string{"", "journal_line"}).Draw(t, "projection")
-			return rapid.SampledFrom([]Command{waive(), other, demo(), StartDemo{Seed: 8}}).Draw(t, "command")
+			return rapid.SampledFrom([]Command{waive(), other, demo(), StartDemo{Seed: 8}, RestoreLog{event, "disk-lost"}, RestoreLog{}}).Draw(t, "command")
 		},
 	})
 }

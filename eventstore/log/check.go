@@ -141,7 +141,7 @@ func (c *checker) takeMark() (err error) {
 	case err != nil:
 		return err
 	case c.mark.spoilt > 0:
-		c.beside(markName, 0, "a slot of the mark does not check; the next start writes it anew")
+		c.beside(markName, "a slot of the mark does not check; the next start writes it anew")
 	case c.mark.Sequence == 0:
 		c.note("there is no mark: nothing tells how far the log was durable")
 	}
@@ -153,8 +153,8 @@ func (c *checker) note(format string, a ...any) {
 }
 
 // beside adds a fault of a file that is not the log itself.
-func (c *checker) beside(file string, offset int64, reason string) {
-	c.add(Fault{File: file, Offset: offset, Reason: reason})
+func (c *checker) beside(file, reason string) {
+	c.add(Fault{File: file, Reason: reason})
 }
 
 func (c *checker) add(f Fault) bool {
@@ -267,7 +267,7 @@ func (c *checker) belongs(s *segmentFile) {
 	if c.report.LogID == uuid.Nil {
 		c.report.LogID = s.logID
 		if c.mark.Sequence > 0 && c.mark.LogID != s.logID {
-			c.beside(markName, 0, "the mark belongs to another log")
+			c.beside(markName, "the mark belongs to another log")
 		}
 	}
 	if s.logID != c.report.LogID {
@@ -488,10 +488,10 @@ func (c *checker) reached(at uint64) { c.marked = c.marked || at == c.mark.Durab
 func (c *checker) conclude() {
 	c.report.Streams = len(c.next)
 	if c.hole < 0 && !c.marked && c.mark.Sequence > 0 && c.mark.LogID == c.report.LogID && c.mark.Durable < c.report.End {
-		c.beside(markName, 0, fmt.Sprintf("the mark says that the log was durable up to position %d, where no group ends", c.mark.Durable))
+		c.beside(markName, fmt.Sprintf("the mark says that the log was durable up to position %d, where no group ends", c.mark.Durable))
 	}
 	if reason := c.snapshot.conclude(c.report, c.hole >= 0); reason != "" {
-		c.beside(snapshotName, 0, reason)
+		c.beside(snapshotName, reason)
 	}
 	c.settle(c.close(c.report.End))
 }

@@ -104,7 +104,7 @@ func (i *Info) snapshot(dir string) (streams map[string]bool, err error) {
 	}
 	x, point, err := readSnapshot(localDisk{}, dir)
 	if err != nil { // it is rebuilt when it is needed
-		return streams, nil
+		return streams, nil //nolint:nilerr // as it says
 	}
 	i.Snapshot = SnapshotInfo{Written: info.ModTime(), Covered: point.covered, Bytes: info.Size()}
 	for name, s := range x.streams {
