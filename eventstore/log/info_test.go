@@ -41,6 +41,9 @@ func TestALogTellsWhatItIs(t *testing.T) {
 		_ = os.Remove(filepath.Join(l.options.Dir, snapshotName))
 		return requireInfo().Snapshot.Written.IsZero()
 	}, 10*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { // and the next segment is made ahead
+		return len(requireInfo().Segments) > len(*l.segments.Load())
+	}, 10*time.Second, 20*time.Millisecond)
 	require.NoError(t, l.Close())
 	i := requireInfo()
 	require.Equal(t, i.End, i.Snapshot.Covered)
