@@ -38,6 +38,7 @@ AGGREGATES = $(shell grep -rl --include='*_test.go' '^func TestProperties' domai
 CHECKS = 10000
 LONG = 1000
 FUZZ = 180
+LEVEL = ci
 
 .PHONY: numbers
 numbers: postgres ## run the properties and fault tests at CI's numbers
@@ -48,6 +49,7 @@ numbers: postgres ## run the properties and fault tests at CI's numbers
 	go test ./eventstore/log -count=1 -timeout 10m -run ClockThatJumps -rapid.checks=1000
 	DAYBOOK_TEST_LEVEL=ci go test -race -count=1 -timeout 10m ./eventstore/subscription
 	DAYBOOK_TEST_LEVEL=ci go test -count=1 -timeout 10m ./eventstore/subscription -run 'Universal.*/TestReconnect'
+	DAYBOOK_TEST_LEVEL=$(LEVEL) go test ./eventstore/... -count=1 -timeout 60m -skip TheClientsOwnSuite
 	DAYBOOK_TEST_LEVEL=ci go test -count=1 -timeout 20m ./test/...
 
 .PHONY: conformance
@@ -60,7 +62,7 @@ fuzz: postgres ## fuzz every decoder, HTTP handler and gRPC method for three min
 
 .PHONY: nightly
 nightly: ## the same with ten times the numbers (hours)
-	$(MAKE) ci CHECKS=100000 LONG=10000 FUZZ=1800
+	$(MAKE) ci CHECKS=100000 LONG=10000 FUZZ=1800 LEVEL=nightly
 
 .PHONY: lint
 lint: ## run golangci-lint with the versions of .tools/go.mod

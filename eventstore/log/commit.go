@@ -177,13 +177,17 @@ func (w *writer) store() error {
 }
 
 // clean puts back the zeros that a failed write may have soiled, so that
-// nothing stands behind the group to come.
+// nothing stands behind the group to come. They are synced: a power cut must not
+// mix what was there with the group in their place.
 func (w *writer) clean() error {
 	if w.soiled <= w.end {
 		return nil
 	}
 	if err := w.live.writeAt(make([]byte, w.soiled-w.end), w.end); err != nil {
 		return w.failed(err)
+	}
+	if err := w.live.sync(); err != nil {
+		return w.stop(err)
 	}
 	w.soiled = 0
 	return nil

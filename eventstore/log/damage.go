@@ -19,9 +19,11 @@ func (d *Damaged) Error() string {
 
 // inspectTail judges what stands behind the last valid group of a live segment.
 // A group that a power cut tore was never acknowledged: some sector of it was
-// never written and is still zero, so it may be cut. If every sector was
-// written and it does not check, it was whole once: that is damage.
-// rest begins at end, where the next group would begin.
+// never written and is still zero, so it may be cut; so may one whose writing
+// broke off and left its trailer, which has no zeros, unfinished. If it was
+// written to its end, every sector, and it does not check, it was whole once:
+// that is damage. rest begins at end, where the next group would begin, and
+// behind it the segment is zero.
 func inspectTail(rest []byte, end uint64) (damage string) {
 	if laterGroup(rest, end) {
 		return "this group does not check, but one that was written after it does"
@@ -31,17 +33,17 @@ func inspectTail(rest []byte, end uint64) (damage string) {
 	}
 	header := rest[:min(len(rest), groupHeaderSize)]
 	zero, written := countSectors(header, end)
-	if zero > 0 || written == 0 || strayBits(rest) {
+	if zero > 0 || written == 0 || allZero(rest[len(header):]) { // a group has more than a header
 		return ""
 	}
 	return "the group's header was written, but it is damaged"
 }
 
 func inspectGroup(rest []byte, h groupHeader) (damage string) {
-	if h.length > len(rest) {
-		return "the group is longer than the segment"
+	if h.length > len(rest) { // its trailer is zero
+		return ""
 	}
-	if zero, _ := countSectors(rest[:h.length], h.at); zero > h.zeros {
+	if zero, _ := countSectors(rest[:h.length], h.at); zero > h.zeros || brokenOff(rest[:h.length]) {
 		return ""
 	}
 	return "every sector of the group was written, but it is damaged"
@@ -65,8 +67,10 @@ func laterGroup(rest []byte, end uint64) bool {
 	return false
 }
 
-// strayBits recognises a bit or two that flipped in space never written.
-func strayBits(rest []byte) bool {
-	header := rest[:min(len(rest), groupHeaderSize)]
-	return len(header)-bytes.Count(header, []byte{0}) <= 2 && allZero(rest[len(header):])
+// brokenOff tells whether the writing of a group stopped in its last sector: the
+// trailer is written in part, or not at all, and zero from there on.
+func brokenOff(group []byte) bool {
+	trailer := group[len(group)-groupTrailerSize:]
+	begun := bytes.TrimRight(trailer, "\x00")
+	return len(begun) < groupTrailerSize && len(bytes.Trim(begun, "\xa5")) == 0
 }

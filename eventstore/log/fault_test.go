@@ -116,17 +116,21 @@ func (s stored) harmless(t *testing.T, records []Record, err error) (refused boo
 	return false
 }
 
-const faultTrials = 80
+// faultTrials is how often each kind of damage is done.
+var faultTrials = level(80, 1000, 10_000)
+
+// alone takes away the mark and the snapshot, which remember how far the log was
+// durable, so that the zero-sector rule stands alone.
+func alone(files map[string][]byte) { files[markName], files[snapshotName] = nil, nil }
 
 func TestDamageIsNeverLostInSilence(t *testing.T) {
 	t.Parallel()
 	s := storedLog(t)
 	random := rand.New(rand.NewPCG(3, 4))
 	inLast := func() int { return s.last + random.IntN(s.end-s.last) }
-	noMark := func(files map[string][]byte) { files[markName] = nil } // so that the zero-sector rule stands alone
 	for name, damage := range map[string]func(files map[string][]byte){
 		"a bit flips in the last acknowledged group": func(files map[string][]byte) {
-			noMark(files)
+			alone(files)
 			files[s.live][inLast()] ^= 1 << random.IntN(8)
 		},
 		"a bit flips anywhere": func(files map[string][]byte) {
@@ -134,7 +138,7 @@ func TestDamageIsNeverLostInSilence(t *testing.T) {
 			files[name][random.IntN(len(files[name]))] ^= 1 << random.IntN(8)
 		},
 		"the live segment is cut short": func(files map[string][]byte) {
-			noMark(files)
+			alone(files)
 			files[s.live] = files[s.live][:random.IntN(len(files[s.live]))]
 		},
 		"a sector of the last group is zero": func(files map[string][]byte) { // only the mark can tell
@@ -160,7 +164,7 @@ func TestAFlipInTheLastGroupIsRefusedAndItsControlLoses(t *testing.T) {
 	s := storedLog(t)
 	lost := 0
 	for at := s.last; at < s.end; at += (s.end - s.last) / 40 {
-		flip := func(files map[string][]byte) { files[markName], files[s.live][at] = nil, files[s.live][at]^1 }
+		flip := func(files map[string][]byte) { alone(files); files[s.live][at] ^= 1 }
 		_, err := s.reopened(t, Options{}, flip)
 		require.ErrorAs(t, err, new(*Damaged), "byte %d", at)
 		// the same without the zero-sector rule: the group is gone, and nobody says so
@@ -179,7 +183,7 @@ func TestATornGroupIsCut(t *testing.T) {
 	before := s.records[:len(s.records)-5]
 	for range faultTrials {
 		records, err := s.reopened(t, Options{}, func(files map[string][]byte) {
-			files[markName] = nil // never acknowledged: the mark stands before it
+			alone(files) // never acknowledged: both stand before it
 			tear(random, files[s.live][:s.end], s.last)
 		})
 		require.NoError(t, err)

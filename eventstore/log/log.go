@@ -115,6 +115,9 @@ func (l *Log) open() (err error) {
 	if r.chain, err = openSegments(l.options.disk, l.options.Dir); err == nil && len(r.chain) == 0 {
 		err = l.create(r)
 	}
+	if err == nil { // a kill may have left names that are not durable
+		err = l.options.disk.syncFolder(l.options.Dir)
+	}
 	if err == nil {
 		err = l.restore(r)
 	}
@@ -149,6 +152,9 @@ func (l *Log) restore(r *recovery) error {
 		return err
 	}
 	if err := r.finish(l.mark.logID); err != nil {
+		return err
+	}
+	if err := r.settle(); err != nil {
 		return err
 	}
 	ticks, err := r.lastTicks()

@@ -28,6 +28,7 @@ type mark struct {
 	logID    uuid.UUID
 	sequence uint64
 	slot     [markSize]byte // in the making
+	failed   error          // of a sync
 	touched  chan struct{}
 	done     chan struct{}
 	wait     sync.WaitGroup
@@ -91,8 +92,19 @@ func (m *mark) syncWhenQuiet() {
 		case <-m.touched:
 		}
 		m.awaitQuiet()
-		_ = m.file.syncData() // the mark is a second opinion; the log itself does not depend on it
+		if m.sync() != nil {
+			return
+		}
 	}
+}
+
+// sync makes the mark durable. Once that failed it is not tried again; the mark
+// is a second opinion, and the log itself does not depend on it.
+func (m *mark) sync() error {
+	if m.failed == nil {
+		m.failed = m.file.syncData()
+	}
+	return m.failed
 }
 
 // awaitQuiet returns after 10 ms without a put, or after a second of them.
@@ -114,5 +126,5 @@ func (m *mark) awaitQuiet() {
 func (m *mark) close() error {
 	close(m.done)
 	m.wait.Wait()
-	return errors.Join(m.file.syncData(), m.file.Close())
+	return errors.Join(m.sync(), m.file.Close())
 }

@@ -20,7 +20,9 @@ type recovery struct {
 	durable uint64 // what the mark remembers
 
 	index  *index
+	known  uint64 // what the index's snapshot remembers
 	from   uint64 // the index knows everything before
+	last   uint64 // where the live segment's last group begins
 	end    uint64
 	footer segmentFooter // of the live segment, as far as it is known
 	done   int64         // bytes scanned, for progress
@@ -59,6 +61,7 @@ func (r *recovery) segments() error {
 func (r *recovery) build(dir string) error {
 	x, point, err := readSnapshot(r.options.disk, dir)
 	if err == nil {
+		r.known = point.covered
 		err = r.vouch(x, point)
 	}
 	if err == nil {
@@ -76,6 +79,7 @@ func (r *recovery) build(dir string) error {
 // in the log with the very bytes it had.
 func (r *recovery) vouch(x *index, p snapshotPoint) error {
 	if p.logID != r.chain[0].logID {
+		r.known = 0
 		return fmt.Errorf("%w: it is of another log", errSnapshot)
 	}
 	w := &window{segments: r.chain, end: math.MaxUint64, chunk: streamWindow}
@@ -131,6 +135,7 @@ func (r *recovery) scan(x *index, from uint64) error {
 		}
 	}
 	live := r.chain[r.live]
+	r.last = live.first()
 	end, footer, err := r.scanGroups(live)
 	if err != nil {
 		return err
@@ -182,6 +187,7 @@ func (r *recovery) scanGroups(s *segment) (end uint64, found segmentFooter, err 
 			return at, found, misfit
 		}
 		found.body = crc32.Update(found.body, castagnoli, b[:h.length])
+		r.last = at
 		at += uint64(h.length)
 		r.progress(r.done + int64(h.length))
 	}
@@ -231,12 +237,50 @@ func (r *recovery) finish(markID uuid.UUID) error {
 	if r.durable > r.end {
 		return live.damaged(r.end, fmt.Sprintf("the log ends here, but was durable up to position %d", r.durable))
 	}
+	if r.known > r.end {
+		return live.damaged(r.end, fmt.Sprintf("the log ends here, but was durable up to position %d by its %s", r.known, snapshotName))
+	}
 	if rest == nil {
 		return nil
 	}
 	r.options.Logger.Warn("a group that was never acknowledged is cut off", "file", live.path, "offset", r.end-live.base)
-	clear(rest)
-	return errors.Join(live.writeAt(rest, r.end), live.sync())
+	return live.cut(rest, r.end)
+}
+
+// cut puts zeros in the place of what stands behind the log's end.
+func (s *segment) cut(rest []byte, end uint64) error {
+	if err := s.writeAt(make([]byte, len(rest)), end); err != nil {
+		return err
+	}
+	err := s.sync()
+	if err != nil { // the zeros need not be on the disk: the next start must find what is
+		err = errors.Join(err, s.writeAt(rest, end))
+	}
+	return err
+}
+
+// settle makes durable what recovery relies on. The last group and the last
+// seal may have been read from the kernel's memory only, where a process that
+// was killed in mid-sync left them, or a sync that failed: they are written
+// once more, for after a failure a sync alone would say yes and do nothing.
+func (r *recovery) settle() error {
+	if r.live > 0 {
+		if err := r.chain[r.live-1].seal(r.footers[r.live-1]); err != nil {
+			return err
+		}
+	}
+	live := r.chain[r.live]
+	if r.last == r.end {
+		return live.sync()
+	}
+	group := make([]byte, r.end-r.last)
+	if err := live.readAt(group, r.last); err != nil {
+		return err
+	}
+	if !parseGroup(group, r.last, func(view) {}) {
+		return live.damaged(r.last, "the last group does not check any more")
+	}
+	return errors.Join(live.writeAt(group, r.last), live.sync())
 }
 
 // tail reads what stands behind end up to the last byte that is not zero, nil for nothing.

@@ -1,0 +1,165 @@
+package log
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"syscall"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+)
+
+// copied is a platter as this one is now, where nothing is open.
+func (p *platter) copied(random *rand.Rand) *platter {
+	c := newPlatter(random)
+	for name, n := range p.names {
+		c.put(name, append([]byte(nil), n.content...))
+	}
+	return c
+}
+
+func (j *journal) copied() *journal {
+	c := &journal{seen: j.seen}
+	for _, b := range j.batches {
+		twin := *b
+		c.batches = append(c.batches, &twin)
+	}
+	return c
+}
+
+// A trial is one round of a log's life, from start to stop, in which something fails.
+type trial struct {
+	platter *platter
+	journal *journal
+	random  *rand.Rand
+	prepare func(*session)
+}
+
+// round opens the log, works and stops it, and tells how many accesses that took.
+func (f trial) round() (accesses int, err error) {
+	s := f.platter.boot()
+	f.prepare(s)
+	l, err := Open(onPlatter(s))
+	if err == nil {
+		f.journal.load(l, f.random, 2, 12)
+		_ = l.Close()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.retried != "" {
+		err = errors.Join(err, fmt.Errorf("%s was synced again after a sync of it had failed", s.retried))
+	}
+	s.off = true
+	return s.accesses, err
+}
+
+// judge opens the log with nothing failing any more, once after the process
+// was started again and once after a power cut on top.
+func (f trial) judge() error {
+	for _, after := range []string{"a restart", "a power cut"} {
+		l, err := Open(onPlatter(f.platter.boot()))
+		if err != nil {
+			return fmt.Errorf("open after %s: %w", after, err)
+		}
+		err = f.journal.judge(l)
+		if err == nil && after == "a power cut" {
+			f.journal.load(l, f.random, 1, 3)
+			err = f.journal.judge(l)
+		}
+		l.options.disk.(*session).end()
+		_ = l.Close()
+		if err != nil {
+			return fmt.Errorf("after %s: %w", after, err)
+		}
+		f.platter.cut()
+	}
+	return nil
+}
+
+// end kills the process.
+func (s *session) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.off = true
+}
+
+// faults lets each of a log's first accesses fail once, each in its own copy of
+// the log's life, in which only that one round is lived anew.
+func faults(t *testing.T, first, every int, kinds []error, bug func(*session)) (wrong, runs int, example error) {
+	p, j := newPlatter(nil), &journal{}
+	for done := 0; done < first; {
+		before, known := p.copied(nil), j.copied()
+		f := trial{p, j, nil, func(*session) {}}
+		length := 0
+		synctest.Test(t, func(*testing.T) { // the same round in peace
+			f.seed(uint64(done))
+			accesses, err := f.round()
+			require.NoError(t, err)
+			length = accesses
+		})
+		for at := 1 + done%every; at <= min(length, first-done); at += every {
+			for _, kind := range kinds {
+				f := trial{before.copied(nil), known.copied(), nil, func(s *session) {
+					s.fault = failing(at, kind)
+					if bug != nil {
+						bug(s)
+					}
+				}}
+				synctest.Test(t, func(*testing.T) {
+					f.seed(uint64(done))
+					runs++
+					if err := f.live(); err != nil {
+						wrong, example = wrong+1, fmt.Errorf("access %d of the round at %d, %w: %w", at, done, kind, err)
+					}
+				})
+			}
+		}
+		done += length
+	}
+	return wrong, runs, example
+}
+
+func failing(at int, kind error) func(access) error {
+	return func(a access) error {
+		if a.n == at {
+			return kind
+		}
+		return nil
+	}
+}
+
+func (f *trial) seed(seed uint64) {
+	f.random = rand.New(rand.NewPCG(seed, 3))
+	f.platter.random = rand.New(rand.NewPCG(seed, 4))
+}
+
+// live goes through the round with the fault and what comes after.
+func (f *trial) live() error {
+	if _, err := f.round(); err != nil && !f.harmless(err) {
+		return err
+	}
+	return f.judge()
+}
+
+// harmless tells an error in opening from a rule that was broken.
+func (trial) harmless(err error) bool {
+	return errors.Is(err, syscall.EIO) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, errShort)
+}
+
+// T4 of the design's list of faults.
+func TestGivenAnAccessThatFailsThenNothingAcknowledgedIsLost(t *testing.T) {
+	t.Parallel()
+	kinds := []error{syscall.EIO, errShort, syscall.ENOSPC}
+	wrong, runs, err := faults(t, 2000, level(25, 1, 1), kinds, nil)
+	require.Zero(t, wrong, "%v", err)
+	t.Logf("%d accesses failed", runs)
+}
+
+// The control: where syncs do nothing as well, the same test must fail.
+func TestGivenDeafSyncsThenAnAccessThatFailsLoses(t *testing.T) {
+	t.Parallel()
+	wrong, _, _ := faults(t, 300, level(25, 5, 1), []error{syscall.EIO}, func(s *session) { s.deaf = func(access) bool { return true } })
+	require.Positive(t, wrong)
+}
