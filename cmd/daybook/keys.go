@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -52,7 +53,7 @@ func (m *Main) backUpKeys(d dir, path string) error {
 		return err
 	}
 	files, err := seal.Backup(d.keys(), file)
-	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+	if err = errors.Join(err, file.Sync(), file.Close(), syncFolder(filepath.Dir(path))); err != nil {
 		return errors.Join(err, os.Remove(path))
 	}
 	_, err = fmt.Fprintf(m.Stdout, "%d keys of %s are in %s, in clear: encrypt it, keep it elsewhere than the log, and let it expire\n", files, d, path)
@@ -92,6 +93,15 @@ Keys that were destroyed after the backup was made are back: destroy them again.
 			return err
 		},
 	}
+}
+
+// syncFolder makes the names in a folder durable.
+func syncFolder(path string) error {
+	folder, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
 }
 
 func readFile(path string) ([]byte, error) {

@@ -270,9 +270,9 @@ own checksums; the log comes about whole or not at all.
 
 A log restored from a backup is the same log: read models and positions that know more than the backup
 does not fit it any more, and daybook serve refuses to go on with them. If there is no newer backup, accept
-the loss: with --accept-loss and --reason the log gets a new ID, so that read models are built anew and
-positions of the lost part are refused, and its first new event is log-restored, with the last event that
-was saved and the reason.`,
+the loss: with --accept-loss and --reason the log gets a new ID, so that read models are built anew (in a
+database of your own, name a new one with --database) and positions of the lost part are refused, and its
+first new event is log-restored, with the last event that was saved and the reason.`,
 		Example: `  daybook node restore /backups/books --dir ./books
   daybook keys restore /elsewhere/books.keys --dir ./books
   daybook serve --dir ./books
@@ -319,8 +319,10 @@ func (m *Main) restore(ctx context.Context, folder string, r restoring) error {
 		return hint(err, "name the folder that daybook node backup wrote; one that was interrupted is completed by running it again")
 	case errors.Is(err, log.ErrOtherLog):
 		return hint(err, "name the backup of that log")
-	case err != nil:
+	case errors.Is(err, log.ErrAltered):
 		return hint(err, "restore another backup")
+	case err != nil:
+		return err
 	}
 	return m.tellRestored(d, o, made)
 }
@@ -359,7 +361,7 @@ func (m *Main) tellRestored(d dir, o log.RestoreOptions, made log.Manifest) erro
 	}
 	fmt.Fprintf(m.Stdout, "%s holds log %s again as of %s: %d events, up to %s\n", d, id, made.TakenAt.Format(time.RFC3339), made.Events, place(made.Head))
 	if o.NewID != uuid.Nil {
-		fmt.Fprintf(m.Stdout, "It was log %s. What came after is lost: read models are built anew, and positions of the old log are refused.\n", made.LogID)
+		fmt.Fprintf(m.Stdout, "It was log %s. What came after is lost: read models are built anew (with --database, name a new one), and positions of the old log are refused.\n", made.LogID)
 	}
 	next := "daybook serve --dir " + string(d)
 	if !d.begun() {

@@ -56,7 +56,7 @@ func outlived(err error) error {
 	if !errors.Is(err, projections.ErrOtherLog) {
 		return err
 	}
-	return hint(err, "restore a newer backup of the log; if there is none, daybook node restore --accept-loss makes another log of this one, and read models are built anew")
+	return hint(err, "restore a newer backup of the log; if there is none, daybook node restore --accept-loss makes another log of this one, and read models are built anew (with --database, in a new one)")
 }
 
 func waitFor(ctx context.Context, group *sync.WaitGroup) error {

@@ -17,10 +17,11 @@ import (
 	"github.com/google/uuid"
 )
 
-// Errors of a backup that must not go where it was sent.
+// Errors of a backup that must not go where it was sent, or is not what was sent.
 var (
 	ErrOtherLog  = errors.New("another log")
 	ErrNotEmpty  = errors.New("not empty")
+	ErrAltered   = errors.New("backup altered")
 	ErrDifferent = errors.New("log and backup have different histories")
 )
 

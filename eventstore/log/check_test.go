@@ -120,7 +120,9 @@ func TestEveryFlippedBitIsFoundWithWhatIsGoodAroundIt(t *testing.T) {
 		require.Equal(t, r.Events, f.Before.Events+f.After.Events)
 		if f.Before.Groups > 0 {
 			require.EqualValues(t, pageSize, f.Before.From)
-			require.Equal(t, f.Position, f.Before.To)
+			if hit > 0 { // or else the stretch ends in the segment before
+				require.Equal(t, f.Position, f.Before.To)
+			}
 		}
 		require.Equal(t, r.End, f.After.To)
 		require.LessOrEqual(t, f.Missing, int64(events[hit]))

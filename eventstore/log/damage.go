@@ -31,9 +31,11 @@ func inspectTail(rest []byte, end uint64) (damage string) {
 	if h, ok := parseGroupHeader(rest, end); ok {
 		return inspectGroup(rest, h)
 	}
-	header := rest[:min(len(rest), groupHeaderSize)]
-	zero, written := countSectors(header, end)
-	if zero > 0 || written == 0 || allZero(rest[len(header):]) { // a group has more than a header
+	header := min(len(rest), groupHeaderSize)
+	// The sectors it reaches into are judged whole: its own end may rightly be zero.
+	sectors := (end+groupHeaderSize+sectorSize-1)/sectorSize*sectorSize - end
+	zero, written := countSectors(rest[:min(len(rest), int(sectors))], end)
+	if zero > 0 || written == 0 || allZero(rest[header:]) { // a group has more than a header
 		return ""
 	}
 	return "the group's header was written, but it is damaged"

@@ -1,6 +1,7 @@
 package log
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -273,5 +274,22 @@ func TestADamagedIndexSnapshotIsRebuilt(t *testing.T) {
 				require.False(t, s.harmless(t, records, err))
 			}
 		})
+	}
+}
+
+// A header that reaches into a second sector ends there with bytes that may
+// rightly be zero, those of a small count: the sector was written all the same.
+func TestADamagedHeaderIsNeverTakenForATornOne(t *testing.T) {
+	t.Parallel()
+	frame := bytes.Repeat([]byte{0xee}, 700)
+	for offset := range uint64(sectorSize) {
+		end := 8*sectorSize + offset
+		group := sealGroup(append(make([]byte, groupHeaderSize), frame...), groupHeader{at: end, durable: end, frames: 1, events: 1, ticks: 1})
+		rest := append(group, make([]byte, 2*sectorSize)...)
+		for bit := range 8 * groupHeaderSize {
+			rest[bit/8] ^= 1 << (bit % 8)
+			require.NotEmpty(t, inspectTail(rest, end), "bit %d of the header at byte %d of its sector", bit, offset)
+			rest[bit/8] ^= 1 << (bit % 8)
+		}
 	}
 }

@@ -121,7 +121,7 @@ func (r *restorer) move() error {
 
 // altered says that a file is not the one that was backed up.
 func altered(f BackupFile, reason string, a ...any) error {
-	return fmt.Errorf("%s is not as it was backed up: %s", f.Name, fmt.Sprintf(reason, a...))
+	return fmt.Errorf("%w: %s is not as it was backed up: %s", ErrAltered, f.Name, fmt.Sprintf(reason, a...))
 }
 
 // file copies one segment.

@@ -292,11 +292,11 @@ func TestExactAcrossKillsOfTheNode(t *testing.T) {
 	publisher := newPublisher(t, subscription.PublisherConfig{Client: connect(t, socket)})
 	alone := newEvents(t, subscription.EventConfig{Client: connect(t, socket)}).subscribe("killed")
 	grouped := newEvents(t, subscription.EventConfig{Client: connect(t, socket), Group: "g"}).subscribe("killed")
-	done := make(chan error, 1)
+	done, killed := make(chan error, 1), make(chan error, kills)
 	go func() {
 		for n := range count {
-			if n > 0 && n%(count/(kills+1)) == 0 {
-				go func() { _ = exec.Command(restart[0], restart[1:]...).Run() }()
+			if kill := n / (count / (kills + 1)); n > 0 && n%(count/(kills+1)) == 0 && kill <= kills {
+				go func() { killed <- exec.Command(restart[0], restart[1:]...).Run() }()
 			}
 			if err := publisher.Publish("killed", newMessage(strconv.Itoa(n))); err != nil {
 				done <- err
@@ -314,4 +314,7 @@ func TestExactAcrossKillsOfTheNode(t *testing.T) {
 		}
 	}
 	require.NoError(t, <-done)
+	for range kills {
+		require.NoError(t, <-killed, "the node was not killed, or did not come back")
+	}
 }
