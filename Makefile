@@ -68,8 +68,12 @@ lint: ## run golangci-lint with the versions of .tools/go.mod
 	go tool -modfile=.tools/go.mod golangci-lint run ./...
 
 .PHONY: bench
-bench: postgres build ## print the figures of the README (about five minutes); DATA=FOLDER for the import
-	go run ./test/bench -binary bin/daybook -data "$(DATA)"
+bench: postgres build peers ## print the figures of the README (about ten minutes); DATA=FOLDER for the import
+	go run ./test/bench -binary bin/daybook -peers bin/peers -data "$(DATA)"
+
+.PHONY: peers
+peers: # what the figures are compared with, in a module of its own
+	@cd test/bench/peers && go build -o ../../../bin/peers .
 
 .PHONY: postgres
 postgres: ## install the Postgres binaries where they are missing

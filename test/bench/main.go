@@ -24,12 +24,13 @@ import (
 func main() {
 	binary := flag.String("binary", "bin/daybook", "the program")
 	data := flag.String("data", "", "folder of the AdventureWorks CSV files; without it there is no import")
+	peers := flag.String("peers", "", "the program of test/bench/peers; without it there is no NATS JetStream")
 	pairs := flag.Int("pairs", 5, "how often two things are measured side by side")
 	round := flag.Duration("round", 2*time.Second, "how long each of them")
 	only := flag.String("only", "", "one group of figures, such as commands")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	b := &bench{binary: *binary, data: *data, only: *only, pairs: *pairs, round: *round}
+	b := &bench{binary: *binary, data: *data, peers: *peers, only: *only, pairs: *pairs, round: *round}
 	err := b.run(ctx)
 	stop()
 	if err != nil {
@@ -39,10 +40,10 @@ func main() {
 }
 
 type bench struct {
-	binary, data, only string
-	pairs              int
-	round              time.Duration
-	table              *tabwriter.Writer
+	binary, data, peers, only string
+	pairs                     int
+	round                     time.Duration
+	table                     *tabwriter.Writer
 }
 
 func (b *bench) run(ctx context.Context) (err error) {
@@ -56,6 +57,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 		of   func(context.Context) error
 	}{
 		{"start", b.starts}, {"idle", b.idle}, {"import", b.imports}, {"commands", b.commands}, {"visible", b.visible},
+		{"appends", b.appends},
 	} {
 		if b.only != "" && b.only != group.name {
 			continue
