@@ -92,6 +92,29 @@ func (d *database) insertMany(ctx context.Context, _ int) error {
 	return err
 }
 
+func (d *database) anyStream(ctx context.Context) (stream string, err error) {
+	return stream, d.pool.QueryRow(ctx, "select stream from events limit 1").Scan(&stream)
+}
+
+// load reads a stream.
+func (d *database) load(ctx context.Context, of string) (n int, err error) {
+	rows, err := d.pool.Query(ctx, "select stream, revision, id, type, data, metadata from events where stream = $1 order by revision", of)
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	var stream, kind string
+	var revision int64
+	var id uuid.UUID
+	var data, metadata []byte
+	for ; rows.Next(); n++ {
+		if err := rows.Scan(&stream, &revision, &id, &kind, &data, &metadata); err != nil {
+			return n, err
+		}
+	}
+	return n, rows.Err()
+}
+
 // bytes is what the table and its index take on the disk.
 func (d *database) bytes(ctx context.Context) (bytes int64, err error) {
 	return bytes, d.pool.QueryRow(ctx, "select pg_total_relation_size('events')").Scan(&bytes)

@@ -72,3 +72,35 @@ func (p *peer) appends(name string, clients int, during time.Duration) []*side {
 		return round{each: m.Each, wall: m.Wall, cpu: m.CPU}, err
 	}}}
 }
+
+// reads are the peer's sides for a stream of 100 events and for all its events,
+// which it is given first.
+func (p *peer) reads() (loads, everything []*side, err error) {
+	if p == nil {
+		return nil, nil, nil
+	}
+	if _, err := p.ask("append %d %s", 64, peerFor); err != nil {
+		return nil, nil, err
+	}
+	load := &side{name: "stream of 100 events: NATS JetStream", events: perStream, run: func(context.Context) (round, error) {
+		m, err := p.ask("load %d", 100)
+		return round{each: m.Each, wall: sum(m.Each), cpu: m.CPU}, err
+	}}
+	// Its first load may write what lacks of the stream.
+	if _, err := load.run(context.Background()); err != nil {
+		return nil, nil, err
+	}
+	stored, err := p.ask("all")
+	all := &side{name: fmt.Sprintf("all events (%d): NATS JetStream", stored.N), events: stored.N, run: func(context.Context) (round, error) {
+		m, err := p.ask("all")
+		return round{each: times{m.Wall}, wall: m.Wall, cpu: m.CPU}, err
+	}}
+	return []*side{load}, []*side{all}, err
+}
+
+func sum(all times) (total time.Duration) {
+	for _, one := range all {
+		total += one
+	}
+	return total
+}

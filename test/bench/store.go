@@ -40,6 +40,7 @@ type store struct {
 	batches *batches
 	writers [writersMost]writer // of all ways in turn
 	runs    atomic.Int64        // tells the streams of the ways apart
+	gone    bool                // shut
 }
 
 // A writer fills one stream after the other. Only one goroutine uses it.
@@ -48,11 +49,17 @@ type writer struct {
 	count  int64 // events in it
 }
 
-func openStore(ctx context.Context) (s *store, err error) {
-	s = &store{}
-	if s.folder, err = os.MkdirTemp("", "daybook-store-"); err != nil {
+func openStore(ctx context.Context) (*store, error) {
+	folder, err := os.MkdirTemp("", "daybook-store-")
+	if err != nil {
 		return nil, err
 	}
+	return openStoreIn(ctx, folder)
+}
+
+// openStoreIn opens the log of a folder, which goes with the store.
+func openStoreIn(ctx context.Context, folder string) (s *store, err error) {
+	s = &store{folder: folder}
 	if s.log, err = log.Open(log.Options{Dir: filepath.Join(s.folder, "log")}); err != nil {
 		return nil, err
 	}
@@ -67,10 +74,17 @@ func openStore(ctx context.Context) (s *store, err error) {
 	return s, err
 }
 
-func (s *store) close() error {
+func (s *store) close() error { return errors.Join(s.shut(), os.RemoveAll(s.folder)) }
+
+// shut closes the store and leaves its files.
+func (s *store) shut() error {
+	if s.gone {
+		return nil
+	}
+	s.gone = true
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	return errors.Join(s.batches.close(), s.client.Close(ctx), s.node.Close(ctx), s.log.Close(), os.RemoveAll(s.folder))
+	return errors.Join(s.batches.close(), s.client.Close(ctx), s.node.Close(ctx), s.log.Close())
 }
 
 // next is where a client's next append of some events goes. Expected is the
@@ -153,6 +167,42 @@ func (b *bench) appends(ctx context.Context) error {
 			return err
 		}
 		b.atLeast("16 at once: engine / INSERT (P3)", over(engine.rates(), insert.rates()), 4)
+		return nil
+	})
+}
+
+// hundreds measures appends of a hundred events (P4).
+func (b *bench) hundreds(ctx context.Context) error {
+	return b.withStore(ctx, func(s *store, raw *database, _ *peer) error {
+		client := &side{name: "16 at once, 100 events each: official client", clients: 16, events: perStream, one: s.byClient(perStream)}
+		batch := &side{name: "16 at once, 100 events each: BatchAppend", clients: 16, events: perStream, one: s.byBatch(perStream)}
+		unnest := &side{name: "16 at once, 100 events each: pgx unnest", clients: 16, events: perStream, one: raw.insertMany}
+		if err := b.turns(ctx, client, batch, unnest); err != nil {
+			return err
+		}
+		b.atLeast("client / unnest (P4)", over(client.rates(), unnest.rates()), 1)
+		b.atLeast("BatchAppend / unnest (P4)", over(batch.rates(), unnest.rates()), 2)
+		return nil
+	})
+}
+
+// alone measures one append after the other beside the sync of one sector (P5).
+func (b *bench) alone(ctx context.Context) error {
+	return b.withStore(ctx, func(s *store, raw *database, peer *peer) (err error) {
+		bare, err := openPreWritten(s.folder)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, bare.close()) }()
+		engine := &side{name: "one at a time: engine in process", clients: 1, one: s.engine(1)}
+		bareSync := &side{name: "one at a time: fdatasync of 512 bytes", clients: 1, one: bare.sync}
+		client := &side{name: "one at a time: official client", clients: 1, one: s.byClient(1)}
+		insert := &side{name: "one at a time: pgx INSERT", clients: 1, one: raw.insert}
+		sides := append([]*side{engine, bareSync, client, insert}, peer.appends("one at a time: NATS JetStream, synced", 1, b.round/2)...)
+		if err := b.turns(ctx, sides...); err != nil {
+			return err
+		}
+		b.atMost("engine / fdatasync, p50 (P5)", over(engine.medians(), bareSync.medians()), "%.2f", 1.15)
 		return nil
 	})
 }
