@@ -71,6 +71,10 @@ lint: ## run golangci-lint with the versions of .tools/go.mod
 bench: postgres build peers ## print the figures of the README (about ten minutes); DATA=FOLDER for the import
 	go run ./test/bench -binary bin/daybook -peers bin/peers -data "$(DATA)"
 
+.PHONY: bench-large
+bench-large: postgres build ## print memory and starts with ten million events (ten minutes, 10 GB of disk)
+	go run ./test/bench -binary bin/daybook -only large -events 10000000
+
 .PHONY: peers
 peers: # what the figures are compared with, in a module of its own
 	@cd test/bench/peers && go build -o ../../../bin/peers .

@@ -27,10 +27,11 @@ func main() {
 	peers := flag.String("peers", "", "the program of test/bench/peers; without it there is no NATS JetStream")
 	pairs := flag.Int("pairs", 5, "how often two things are measured side by side")
 	round := flag.Duration("round", 2*time.Second, "how long each of them")
+	events := flag.Int("events", 1_000_000, "how many are in the log of the group large")
 	only := flag.String("only", "", "one group of figures, such as commands")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	b := &bench{binary: *binary, data: *data, peers: *peers, only: *only, pairs: *pairs, round: *round}
+	b := &bench{binary: *binary, data: *data, peers: *peers, only: *only, events: *events, pairs: *pairs, round: *round}
 	err := b.run(ctx)
 	stop()
 	if err != nil {
@@ -41,7 +42,7 @@ func main() {
 
 type bench struct {
 	binary, data, peers, only string
-	pairs                     int
+	pairs, events             int
 	round                     time.Duration
 	table                     *tabwriter.Writer
 }
@@ -57,7 +58,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 		of   func(context.Context) error
 	}{
 		{"start", b.starts}, {"idle", b.idle}, {"import", b.imports}, {"commands", b.commands}, {"visible", b.visible},
-		{"appends", b.appends}, {"hundreds", b.hundreds}, {"alone", b.alone}, {"bytes", b.bytes}, {"reads", b.reads}, {"catchup", b.catchingUp},
+		{"appends", b.appends}, {"hundreds", b.hundreds}, {"alone", b.alone}, {"bytes", b.bytes}, {"reads", b.reads}, {"catchup", b.catchingUp}, {"large", b.large},
 	} {
 		if b.only != "" && b.only != group.name {
 			continue

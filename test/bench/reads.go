@@ -25,7 +25,7 @@ const (
 	peerFor = 3 * time.Second // what the peer writes for the same, at some thousands a second
 
 	toProject = 6_000 // changes of pay
-	raisers   = 16     // clients who send them
+	raisers   = 16    // clients who send them
 )
 
 // reads measures reading a stream of 100 events, and all events, beside the peers

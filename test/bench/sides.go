@@ -114,5 +114,9 @@ func (b *bench) judged(figure string, numbers []float64, format string, goal flo
 	if !met {
 		aim += ": MISSED"
 	}
-	b.row(figure, spread(numbers, format), aim)
+	measured := fmt.Sprintf(format, numbers[0])
+	if len(numbers) > 1 {
+		measured = spread(numbers, format)
+	}
+	b.row(figure, measured, aim)
 }
