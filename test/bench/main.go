@@ -4,7 +4,7 @@
 //
 // Absolute times drift with the machine's other work. What a goal depends on is
 // a ratio of two things measured side by side, in turns: the median of all
-// pairs, with their range.
+// pairs, with their range. A goal whose median is missed is marked so.
 package main
 
 import (

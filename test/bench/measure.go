@@ -79,6 +79,15 @@ func (t times) percentile(p float64) time.Duration {
 	return sorted[min(int(p*float64(len(sorted))), len(sorted)-1)]
 }
 
+func (t times) seconds() (all []float64) {
+	for _, one := range t {
+		all = append(all, one.Seconds())
+	}
+	return all
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
 func (t times) String() string {
 	return fmt.Sprintf("p50 %s, p99 %s", short(t.percentile(0.50)), short(t.percentile(0.99)))
 }

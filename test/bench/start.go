@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"daybook.example/test/program"
@@ -33,8 +32,8 @@ func (b *bench) starts(ctx context.Context) error {
 			return err
 		}
 	}
-	b.row("built binary to ready, empty folder", fmt.Sprintf("%s (median of %d)", short(first.percentile(0.5)), starts), "5 s")
-	b.row("the same, later starts", short(later.percentile(0.5)), "")
+	b.atMost("built binary to ready, empty folder: s", first.seconds(), "%.2f", 5)
+	b.row("the same, later starts: s", spread(later.seconds(), "%.2f"), "")
 	return nil
 }
 
@@ -51,8 +50,8 @@ func (b *bench) idle(ctx context.Context) error {
 			return err
 		}
 		used := cpuOf(p.PID()) - before
-		b.row("resident memory of the process", fmt.Sprintf("%d MiB", memory(p.PID(), "VmRSS")), "128 MiB")
-		b.row("CPU over "+idleFor.String(), fmt.Sprintf("%.1f %% of one core", 100*used.Seconds()/idleFor.Seconds()), "1 %")
+		b.atMost("resident memory of the process: MiB (P14)", []float64{float64(memory(p.PID(), "VmRSS"))}, "%.0f", 128)
+		b.atMost("CPU over "+idleFor.String()+": % of one core (P14)", []float64{100 * used.Seconds() / idleFor.Seconds()}, "%.1f", 1)
 		return nil
 	})
 }

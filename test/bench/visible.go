@@ -37,8 +37,10 @@ func (b *bench) visible(ctx context.Context) error {
 				b.row(at+"not sustained", fmt.Sprintf("%d of %d questions were not answered within 5 s", o.late, o.late+len(o.seen)), "")
 			}
 			b.row(at+"command answered", o.answered.String(), "")
-			b.row(at+"from there to visible", o.seen.String(), "p50 5ms")
-			b.row(at+"visible / answered, from the sending (P10)", fmt.Sprintf("p50 %.2f, p99 %.2f", o.ratio(0.50), o.ratio(0.99)), "1.4; 1.3")
+			b.row(at+"from there to visible", o.seen.String(), "")
+			b.atMost(at+"the same, p50: ms", []float64{milliseconds(o.seen.percentile(0.50))}, "%.1f", 5)
+			b.atMost(at+"visible / answered, from the sending, p50 (P10)", []float64{o.ratio(0.50)}, "%.2f", 1.4)
+			b.atMost(at+"the same, p99 (P10)", []float64{o.ratio(0.99)}, "%.2f", 1.3)
 		}
 		return nil
 	})
