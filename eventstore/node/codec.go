@@ -30,8 +30,11 @@ func newCodec() codec { return codec{encoding.GetCodecV2(proto.Name)} }
 
 // Marshal gives the bytes of a message.
 func (c codec) Marshal(message any) (mem.BufferSlice, error) {
-	if b, ok := message.(wire); ok {
-		return mem.BufferSlice{mem.SliceBuffer(b)}, nil
+	switch m := message.(type) {
+	case wire:
+		return mem.BufferSlice{mem.SliceBuffer(m)}, nil
+	case *flying:
+		return mem.BufferSlice{m}, nil
 	}
 	return c.CodecV2.Marshal(message)
 }

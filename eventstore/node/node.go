@@ -47,6 +47,7 @@ type Options struct {
 	Logger      *slog.Logger // slog.Default by default
 
 	members func(asked context.Context) []*gossip.MemberInfo // of tests: a cluster of more than one
+	hoards  bool                                             // of tests: readers hold what they like, however many there are
 }
 
 // Node is a running server. The log stays its owner's: close it after the node.
@@ -72,7 +73,11 @@ func Start(o Options) (*Node, error) {
 	}
 	n := &Node{closing: make(chan struct{})}
 	s := &service{
-		log: o.Log, logger: o.Logger, users: newUsers(o.Log), secure: o.TLS != nil, allowWrites: o.AllowWrites, closing: n.closing,
+		log: o.Log, logger: o.Logger, users: newUsers(o.Log), secure: o.TLS != nil, allowWrites: o.AllowWrites,
+		closing: n.closing, patience: stalledAfter,
+	}
+	if o.hoards {
+		s.patience, s.readers.hoard = math.MaxInt64, true
 	}
 	if n.groups, err = openGroups(s); err != nil {
 		return nil, errors.Join(err, closeAll(listeners))

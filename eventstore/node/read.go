@@ -7,8 +7,10 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
+	"google.golang.org/grpc/status"
 
 	"daybook.example/eventstore/log"
 )
@@ -19,9 +21,9 @@ const (
 
 	lastRevision = math.MaxInt64 // of a read backwards: from the end
 
-	pageEvents = 512      // read from the log at once, at most
-	pageBytes  = 64 << 10 // likewise, but for a larger last event: what a stalled reader holds
-	pageFirst  = 16       // events of a stream's first page, whose size nobody knows yet
+	pageEvents = 512     // read from the log at once, at most, and a reader's share of bytes, but for a larger last event
+	pageSlow   = 4 << 10 // likewise, of a reader that stalled at the page before
+	pageFirst  = 16      // events of a stream's first page, whose size nobody knows yet
 )
 
 // service serves the Streams of one log.
@@ -33,6 +35,8 @@ type service struct {
 	secure      bool // TLS over TCP, and its users may do what access lists say
 	allowWrites bool // over TCP, to everyone
 	closing     <-chan struct{}
+	patience    time.Duration // with a reader that stalls
+	readers     readers
 }
 
 // Read answers a read or, when asked to, goes on as a subscription.
@@ -44,7 +48,9 @@ func (s *service) Read(request *streams.ReadReq, srv streams.Streams_ReadServer)
 	if err := s.may(srv.Context(), reading, q.stream); err != nil {
 		return err
 	}
-	send := sender{Streams_ReadServer: srv, service: s, resolve: q.resolve, textIDs: q.textIDs}
+	s.readers.count.Add(1)
+	defer s.readers.count.Add(-1)
+	send := sender{Streams_ReadServer: srv, service: s, flight: newInFlight(), resolve: q.resolve, textIDs: q.textIDs}
 	switch {
 	case q.subscription:
 		return s.subscribe(q, send)
@@ -95,28 +101,42 @@ func (s *service) pump(from source, q query, send sender) (sent uint64, err erro
 		if q.filter == nil {
 			want = int(min(q.count-sent, pageEvents))
 		}
-		var page []log.Record
-		if page, more, err = from.page(ctx, want); err != nil {
+		var records []log.Record
+		if records, more, err = from.page(ctx, want); err != nil {
 			return sent, s.failure(ctx, q.stream, err)
 		}
-		for i, record := range page {
-			if sent == q.count {
-				break
-			}
-			if !q.shows(record) {
-				continue
-			}
-			if err := send.event(record); err != nil {
-				return sent, err
+		_, whole, err := s.give(from, records, func(r log.Record) error {
+			if sent == q.count || !q.shows(r) {
+				return nil
 			}
 			sent++
-			page[i] = log.Record{} // a slow reader holds only what it has not got
+			return send.event(r)
+		})
+		if err != nil {
+			return sent, err
 		}
+		more = more || !whole
 		if s.closes() {
 			return sent, shuttingDown(ctx)
 		}
 	}
 	return sent, nil
+}
+
+// give hands a page out, and has its source go on where a reader that stalled
+// was left. It tells how many were given, and whether that was the whole page.
+func (s *service) give(from source, records []log.Record, f func(log.Record) error) (given int, whole bool, err error) {
+	p := newPage(records, s.patience)
+	defer p.done()
+	for r, ok := p.next(); ok; r, ok = p.next() {
+		if err := f(r); err != nil {
+			return p.given, false, err
+		}
+	}
+	if whole = p.done(); !whole {
+		from.resume(p.last)
+	}
+	return p.given, whole, nil
 }
 
 func (s *service) closes() bool {
@@ -132,6 +152,7 @@ func (s *service) closes() bool {
 // the last one was as long as it may be.
 type source interface {
 	page(ctx context.Context, want int) (records []log.Record, more bool, err error)
+	resume(behind log.Record) // whose reader is slow: smaller pages do for it
 }
 
 // streamSource reads one stream.
@@ -140,11 +161,12 @@ type streamSource struct {
 	name      string
 	next      int64
 	direction log.Direction
-	size      int
+	readers   *readers
+	size      int // events of the next page
 }
 
 func (s *service) streamSource(name string, from int64, direction log.Direction) *streamSource {
-	return &streamSource{log: s.log, name: name, next: from, direction: direction, size: pageFirst}
+	return &streamSource{log: s.log, name: name, next: from, direction: direction, readers: &s.readers, size: pageFirst}
 }
 
 func (s *streamSource) page(ctx context.Context, want int) ([]log.Record, bool, error) {
@@ -153,18 +175,27 @@ func (s *streamSource) page(ctx context.Context, want int) ([]log.Record, bool, 
 	if err != nil || len(records) == 0 {
 		return nil, false, err
 	}
-	s.next = records[len(records)-1].Revision + 1
-	if s.direction == log.Backwards {
-		s.next -= 2
-	}
+	s.step(records[len(records)-1])
 	s.resize(records)
 	return records, len(records) == want, nil
 }
 
-// resize keeps pages near pageBytes: the log counts a stream's page in events.
+func (s *streamSource) step(behind log.Record) {
+	s.next = behind.Revision + 1
+	if s.direction == log.Backwards {
+		s.next -= 2
+	}
+}
+
+func (s *streamSource) resume(behind log.Record) {
+	s.step(behind)
+	s.size = 1
+}
+
+// resize keeps pages near a reader's share: the log counts a stream's page in events.
 func (s *streamSource) resize(records []log.Record) {
 	mean := bytesOf(records)/len(records) + 1
-	s.size = min(max(pageBytes/mean, 1), 2*s.size, pageEvents)
+	s.size = min(max(s.readers.share()/mean, 1), 2*s.size, pageEvents)
 }
 
 func bytesOf(records []log.Record) (size int) {
@@ -179,28 +210,43 @@ type allSource struct {
 	log       *log.Log
 	next      uint64
 	direction log.Direction
+	readers   *readers
+	size      int // bytes of the next page, if its reader's share is not smaller
 }
 
 func (s *service) allSource(from uint64, direction log.Direction) *allSource {
-	return &allSource{log: s.log, next: from, direction: direction}
+	return &allSource{log: s.log, next: from, direction: direction, readers: &s.readers, size: shareMost}
 }
 
 func (s *allSource) page(ctx context.Context, want int) ([]log.Record, bool, error) {
-	records, err := s.log.ReadAll(ctx, s.next, s.direction, want, pageBytes)
+	size := min(s.size, s.readers.share())
+	records, err := s.log.ReadAll(ctx, s.next, s.direction, want, size)
 	if err != nil || len(records) == 0 {
 		return nil, false, err
 	}
-	s.next = records[len(records)-1].Position
+	s.step(records[len(records)-1])
+	more := len(records) == want || bytesOf(records) >= size
+	s.size = min(2*size, shareMost)
+	return records, more, nil
+}
+
+func (s *allSource) step(behind log.Record) {
+	s.next = behind.Position
 	if s.direction == log.Forwards {
 		s.next++
 	}
-	return records, len(records) == want || bytesOf(records) >= pageBytes, nil
+}
+
+func (s *allSource) resume(behind log.Record) {
+	s.step(behind)
+	s.size = pageSlow
 }
 
 // sender answers one read.
 type sender struct {
 	streams.Streams_ReadServer
 	service *service
+	flight  *inFlight
 	resolve bool // links to what they point to
 	textIDs bool // instead of structured ones
 }
@@ -208,20 +254,28 @@ type sender struct {
 func (s sender) event(r log.Record) error {
 	original := recordedAs(r, s.textIDs)
 	if !s.resolve || r.Type != linkType {
-		return s.SendMsg(encodeEvent(original, nil, r.Position, nil))
+		return s.push(encodeEvent(original, nil, r.Position, nil))
 	}
 	target, isLink, err := s.service.resolve(s.Context(), r)
 	if err != nil {
 		return err
 	}
 	if !isLink {
-		return s.SendMsg(encodeEvent(original, nil, r.Position, nil))
+		return s.push(encodeEvent(original, nil, r.Position, nil))
 	}
 	var resolved *recorded
 	if target != nil {
 		resolved = recordedAs(*target, s.textIDs)
 	}
-	return s.SendMsg(encodeEvent(resolved, original, r.Position, nil))
+	return s.push(encodeEvent(resolved, original, r.Position, nil))
+}
+
+// push sends an event when the reader took enough of those before it.
+func (s sender) push(event wire) error {
+	if err := s.flight.take(s.Context(), len(event), s.service.readers.share()); err != nil {
+		return status.FromContextError(err).Err()
+	}
+	return s.SendMsg(newFlying(event, s.flight))
 }
 
 // resolve finds what a link points to, nil when that is missing, deleted or

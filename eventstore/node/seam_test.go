@@ -41,7 +41,9 @@ type receiver struct {
 func (r receiver) Context() context.Context     { return r.ctx }
 func (r receiver) Send(*streams.ReadResp) error { return nil }
 func (r receiver) SendMsg(m any) error {
-	r.events <- m.(wire)
+	sent := m.(*flying)
+	r.events <- wire(sent.SliceBuffer)
+	sent.Free()
 	return nil
 }
 
@@ -63,7 +65,7 @@ func TestAnEventThatComesBetweenAReadAndTheSleepWakesTheFollower(t *testing.T) {
 		before := int(l.Stream("things-1").Head + 1)
 		sub := subscription{
 			service: s, query: query{stream: allStreams, count: math.MaxUint64},
-			send: sender{Streams_ReadServer: far, service: s}, source: &intruder{from, appends, 3},
+			send: sender{Streams_ReadServer: far, service: s, flight: newInFlight()}, source: &intruder{from, appends, 3},
 		}
 		done := make(chan error, 1)
 		go func() { done <- sub.follow(ctx) }()
@@ -93,7 +95,7 @@ func TestAFollowerThatLosesItsStreamGetsNothingTwice(t *testing.T) {
 	s := &service{log: l}
 	far := receiver{ctx: t.Context(), events: make(chan wire, 16)}
 	sub := subscription{
-		service: s, query: query{stream: "things-1"}, send: sender{Streams_ReadServer: far, service: s},
+		service: s, query: query{stream: "things-1"}, send: sender{Streams_ReadServer: far, service: s, flight: newInFlight()},
 		source: s.streamSource("things-1", 2, log.Forwards), live: true, seen: 0, // two events came while it read
 	}
 	require.Error(t, sub.lost(t.Context(), log.ErrStreamDeleted))

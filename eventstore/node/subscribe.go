@@ -27,7 +27,7 @@ type subscription struct {
 	source  source
 	live    bool   // it has been told that it caught up
 	late    int    // events read since it last stood at the end
-	seen    uint64 // the log's head when it last began to read
+	seen    uint64 // the log's head when it last began to read what it then had whole
 	marks   checkpoints
 }
 
@@ -77,18 +77,18 @@ func (s *subscription) follow(ctx context.Context) error {
 	for {
 		changed := s.service.log.Changed() // taken before the read: nothing is missed between the two
 		head := s.service.log.Head()
-		page, more, err := s.source.page(ctx, pageEvents)
+		records, more, err := s.source.page(ctx, pageEvents)
 		if err != nil {
 			return s.lost(ctx, err)
 		}
-		s.seen = head
-		for i, record := range page {
-			if err := s.deliver(record); err != nil {
-				return err
-			}
-			page[i] = log.Record{} // a slow reader holds only what it has not got
+		given, whole, err := s.service.give(s.source, records, s.deliver)
+		if err != nil {
+			return err
 		}
-		if err := s.progress(len(page), more); err != nil {
+		if more = more || !whole; !more {
+			s.seen = head
+		}
+		if err := s.progress(given, more); err != nil {
 			return err
 		}
 		if more {
