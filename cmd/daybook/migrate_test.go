@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -110,7 +111,7 @@ func TestALogMovesToAnotherStore(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(out), &report))
 	require.EqualValues(t, 301, report.Events)
 	require.True(t, report.Verified)
-	require.Equal(t, fmt.Sprintf("%x", root), report.Root)
+	require.Equal(t, hex.EncodeToString(root[:]), report.Root)
 	lines, err := os.ReadFile(positions)
 	require.NoError(t, err)
 	require.Equal(t, 301, strings.Count(string(lines), "\n"))

@@ -154,7 +154,7 @@ func (m *migration) follow(ctx context.Context) error {
 		}
 		m.tell(Following, m.walk)
 		if err := pause(ctx, lookEvery); err != nil {
-			return nil
+			return stopped(ctx, err)
 		}
 	}
 }
