@@ -24,6 +24,8 @@ type platter struct {
 	stable  map[string]*inode // what the platter holds
 	changes []change          // of names, since the last sync of the folder
 	held    bool
+	full    bool // no file can grow
+	strict  bool // nor be overwritten, while it is full: a file system that copies on write, or a quota
 }
 
 // A change gives a name to a file, or takes one away, or both at once.
@@ -158,6 +160,15 @@ func (p *platter) cut() {
 	p.changes, p.names = nil, maps.Clone(p.stable)
 }
 
+// files copies what the system sees.
+func (p *platter) files() map[string][]byte {
+	files := map[string][]byte{}
+	for name, n := range p.names {
+		files[name] = slices.Clone(n.content)
+	}
+	return files
+}
+
 // put stores a file as one that has been there for long.
 func (p *platter) put(name string, content []byte) {
 	n := &inode{content: content, stable: slices.Clone(content), dirty: map[int][][]byte{}, dropped: map[int]bool{}}
@@ -181,6 +192,8 @@ type session struct {
 	last     int                // the access that the power fails at, 0 for none
 	fault    func(access) error // what goes wrong with an access; may be nil
 	deaf     func(access) bool  // syncs that say yes and do nothing: the bug switched on
+	mute     bool               // a failed write or sync says yes: another bug
+	stubborn bool               // a failed sync is tried again: another one
 	retried  string             // a file that was synced again after a sync of it had failed
 }
 
@@ -357,6 +370,9 @@ func (h *handle) WriteAt(b []byte, at int64) (int, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	effect, err := h.enter("write")
+	if err == nil && h.full && (h.strict || int(at)+len(b) > len(h.inode.content)) {
+		err = &fs.PathError{Op: "write", Path: h.name, Err: syscall.ENOSPC}
+	}
 	if errors.Is(err, errShort) || errors.Is(err, syscall.ENOSPC) {
 		b, effect = b[:h.random.IntN(len(b))], true
 	}
@@ -364,6 +380,9 @@ func (h *handle) WriteAt(b []byte, at int64) (int, error) {
 		return 0, err
 	}
 	h.inode.write(b, int(at))
+	if h.mute {
+		err = nil
+	}
 	return len(b), err
 }
 
@@ -394,6 +413,12 @@ func (h *handle) sync() error {
 	switch {
 	case err != nil && !h.off:
 		h.inode.drop()
+		if h.stubborn && !strings.HasSuffix(h.name, ".tmp") {
+			h.retried = h.name
+		}
+		if h.stubborn || h.mute {
+			err = nil
+		}
 	case effect && (h.deaf == nil || !h.deaf(access{kind: "sync", name: h.name})):
 		h.inode.sync()
 	}
