@@ -68,11 +68,11 @@ lint: ## run golangci-lint with the versions of .tools/go.mod
 	go tool -modfile=.tools/go.mod golangci-lint run ./...
 
 .PHONY: bench
-bench: postgres build peers ## print the figures of the README (about ten minutes); DATA=FOLDER for the import
+bench: postgres build peers ## print the figures of the README (about six minutes, 2 GB of disk); DATA=FOLDER for the import
 	go run ./test/bench -binary bin/daybook -peers bin/peers -data "$(DATA)"
 
 .PHONY: bench-large
-bench-large: postgres build ## print memory and starts with ten million events (ten minutes, 10 GB of disk)
+bench-large: postgres build ## print memory and starts with ten million events (about six minutes, 10 GB of disk)
 	go run ./test/bench -binary bin/daybook -only large -events 10000000
 
 .PHONY: peers

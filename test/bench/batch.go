@@ -38,12 +38,7 @@ func openBatches(ctx context.Context, socket string) (*batches, error) {
 	return b, nil
 }
 
-func (b *batches) close() error {
-	if b == nil {
-		return nil
-	}
-	return b.conn.Close()
-}
+func (b *batches) close() error { return b.conn.Close() }
 
 // receive hands every answer to the writer who waits for it.
 func (b *batches) receive() {

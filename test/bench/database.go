@@ -27,35 +27,48 @@ type database struct {
 	own    [writersMost]writer
 }
 
-func openDatabase(ctx context.Context) (d *database, err error) {
-	d = &database{}
+func openDatabase(ctx context.Context) (*database, error) {
+	d := &database{}
+	if err := d.open(ctx); err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	return d, nil
+}
+
+func (d *database) open(ctx context.Context) (err error) {
 	if d.folder, err = os.MkdirTemp("", "daybook-raw-"); err != nil {
-		return nil, err
+		return err
 	}
 	if d.server, err = postgres.Start(ctx, postgres.Options{Dir: d.folder}); err != nil {
-		return nil, err
+		return err
 	}
 	url, err := postgres.Attach(d.folder)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	config.MaxConns, config.MinConns = 64, 64
 	if d.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
-		return nil, err
+		return err
 	}
 	_, err = d.pool.Exec(ctx, eventTable)
-	return d, err
+	return err
 }
 
-func (d *database) close() error {
+// close stops and removes what has been opened.
+func (d *database) close() (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	d.pool.Close()
-	return errors.Join(d.server.Stop(ctx), d.server.Remove(), os.RemoveAll(d.folder))
+	if d.pool != nil {
+		d.pool.Close()
+	}
+	if d.server != nil {
+		err = errors.Join(d.server.Stop(ctx), d.server.Remove())
+	}
+	return errors.Join(err, os.RemoveAll(d.folder))
 }
 
 // next is where a client's next event goes; streams are as long as the log's.

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/pprof"
 	"text/tabwriter"
 	"time"
 
@@ -29,15 +30,32 @@ func main() {
 	round := flag.Duration("round", 2*time.Second, "how long each of them")
 	events := flag.Int("events", 1_000_000, "how many are in the log of the group large")
 	only := flag.String("only", "", "one group of figures, such as commands")
+	profile := flag.String("profile", "", "file for a CPU profile of this process: of client, node and engine in the store groups")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	b := &bench{binary: *binary, data: *data, peers: *peers, only: *only, events: *events, pairs: *pairs, round: *round}
-	err := b.run(ctx)
+	err := profiled(*profile, func() error { return b.run(ctx) })
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
+}
+
+func profiled(file string, work func() error) (err error) {
+	if file == "" {
+		return work()
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return err
+	}
+	defer pprof.StopCPUProfile()
+	return work()
 }
 
 type bench struct {

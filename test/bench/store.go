@@ -40,7 +40,6 @@ type store struct {
 	batches *batches
 	writers [writersMost]writer // of all ways in turn
 	runs    atomic.Int64        // tells the streams of the ways apart
-	gone    bool                // shut
 }
 
 // A writer fills one stream after the other. Only one goroutine uses it.
@@ -58,33 +57,49 @@ func openStore(ctx context.Context) (*store, error) {
 }
 
 // openStoreIn opens the log of a folder, which goes with the store.
-func openStoreIn(ctx context.Context, folder string) (s *store, err error) {
-	s = &store{folder: folder}
+func openStoreIn(ctx context.Context, folder string) (*store, error) {
+	s := &store{folder: folder}
+	if err := s.open(ctx); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+func (s *store) open(ctx context.Context) (err error) {
 	if s.log, err = log.Open(log.Options{Dir: filepath.Join(s.folder, "log")}); err != nil {
-		return nil, err
+		return err
 	}
 	socket := filepath.Join(s.folder, "node.sock")
 	if s.node, err = node.Start(node.Options{Log: s.log, Socket: socket}); err != nil {
-		return nil, err
+		return err
 	}
 	if s.client, err = eventstore.Connect(eventstore.Options{Socket: socket}); err != nil {
-		return nil, err
+		return err
 	}
 	s.batches, err = openBatches(ctx, socket)
-	return s, err
+	return err
 }
 
 func (s *store) close() error { return errors.Join(s.shut(), os.RemoveAll(s.folder)) }
 
-// shut closes the store and leaves its files.
-func (s *store) shut() error {
-	if s.gone {
-		return nil
-	}
-	s.gone = true
+// shut closes what is open of the store and leaves its files.
+func (s *store) shut() (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	return errors.Join(s.batches.close(), s.client.Close(ctx), s.node.Close(ctx), s.log.Close())
+	if s.batches != nil {
+		err = s.batches.close()
+	}
+	if s.client != nil {
+		err = errors.Join(err, s.client.Close(ctx))
+	}
+	if s.node != nil {
+		err = errors.Join(err, s.node.Close(ctx))
+	}
+	if s.log != nil {
+		err = errors.Join(err, s.log.Close())
+	}
+	s.batches, s.client, s.node, s.log = nil, nil, nil, nil
+	return err
 }
 
 // next is where a client's next append of some events goes. Expected is the
