@@ -68,7 +68,7 @@ lint: ## run golangci-lint with the versions of .tools/go.mod
 	go tool -modfile=.tools/go.mod golangci-lint run ./...
 
 .PHONY: bench
-bench: postgres build peers ## print the figures of the README (about six minutes, 2 GB of disk); DATA=FOLDER for the import
+bench: postgres build peers ## print the figures of the README (about six minutes, 6 GB of disk); DATA=FOLDER for the import
 	go run ./test/bench -binary bin/daybook -peers bin/peers -data "$(DATA)"
 
 .PHONY: bench-large
