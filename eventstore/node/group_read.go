@@ -258,10 +258,15 @@ func (g *group) deliver(srv persistent.PersistentSubscriptions_ReadServer, c *co
 	}
 }
 
-func (g *group) letters(c *consumer) []*message {
+// letters are copies: while one is being sent, its message's time may be over, and
+// it is tried once more.
+func (g *group) letters(c *consumer) []message {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	letters := c.outbox
+	letters := make([]message, len(c.outbox))
+	for i, m := range c.outbox {
+		letters[i] = *m
+	}
 	c.outbox = nil
 	return letters
 }
