@@ -15,6 +15,7 @@ type writer struct {
 	footer  segmentFooter // of the live segment, as far as it is known
 	ticks   uint64        // time never runs backwards in the log
 	soiled  uint64        // a failed write may have left bytes up to here
+	sealing bool          // its footer may stand already: it takes no more groups
 	stopped bool
 	window  window // to look back with
 
@@ -79,7 +80,7 @@ func (p plan) size() (size int) {
 func (w *writer) fits(need int) bool {
 	size := max(len(w.group), groupHeaderSize) + need + groupTrailerSize
 	small := len(w.group) == 0 || size <= groupMax+appendMax
-	return need == 0 || small && w.end+uint64(size) <= w.live.limit()
+	return need == 0 || small && !w.sealing && w.end+uint64(size) <= w.live.limit()
 }
 
 // stage puts a frame into the group and tells its last event's position.
@@ -177,17 +178,18 @@ func (w *writer) store() error {
 }
 
 // clean puts back the zeros that a failed write may have soiled, so that
-// nothing stands behind the group to come. They are synced: a power cut must not
-// mix what was there with the group in their place.
+// nothing stands behind the group to come. A power cut must not mix what was
+// there with the group in its place.
 func (w *writer) clean() error {
 	if w.soiled <= w.end {
 		return nil
 	}
-	if err := w.live.writeAt(make([]byte, w.soiled-w.end), w.end); err != nil {
-		return w.failed(err)
+	written, synced := w.live.erase(w.end, w.soiled)
+	if synced != nil {
+		return w.stop(synced)
 	}
-	if err := w.live.sync(); err != nil {
-		return w.stop(err)
+	if written != nil {
+		return w.failed(written)
 	}
 	w.soiled = 0
 	return nil
@@ -269,7 +271,12 @@ func (w *writer) makeRoom(need int) error {
 		return err
 	}
 	w.footer.end = w.end
-	if err := w.live.seal(w.footer); err != nil {
+	if err := w.live.writeFooter(w.footer); err != nil {
+		w.sealing = true
+		w.log.filler.ready <- next
+		return w.failed(err)
+	}
+	if err := w.live.sync(); err != nil {
 		next.file.Close()
 		return w.stop(err)
 	}
@@ -295,7 +302,7 @@ func (w *writer) nextSegment(room int64) (*segment, error) {
 }
 
 func (w *writer) begin(s *segment) {
-	w.live, w.end, w.footer, w.soiled = s, s.first(), segmentFooter{}, 0
+	w.live, w.end, w.footer, w.soiled, w.sealing = s, s.first(), segmentFooter{}, 0, false
 	w.log.index.setEnd(w.end)
 	w.log.filler.fill.Store(0)
 	w.log.filler.prepare(s.next(), w.log.options.sizeAfter(s.size))

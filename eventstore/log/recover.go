@@ -249,14 +249,11 @@ func (r *recovery) finish(markID uuid.UUID) error {
 
 // cut puts zeros in the place of what stands behind the log's end.
 func (s *segment) cut(rest []byte, end uint64) error {
-	if err := s.writeAt(make([]byte, len(rest)), end); err != nil {
-		return err
+	written, synced := s.erase(end, end+uint64(len(rest)))
+	if synced != nil { // the zeros need not be on the disk: the next start must find what is
+		synced = errors.Join(synced, s.writeAt(rest, end))
 	}
-	err := s.sync()
-	if err != nil { // the zeros need not be on the disk: the next start must find what is
-		err = errors.Join(err, s.writeAt(rest, end))
-	}
-	return err
+	return errors.Join(written, synced)
 }
 
 // settle makes durable what recovery relies on. The last group and the last

@@ -163,11 +163,33 @@ func (s *segment) used() (bool, error) {
 }
 
 func (s *segment) seal(f segmentFooter) error {
-	f.base = s.base
-	if err := s.writeAt(f.page(), s.limit()); err != nil {
+	if err := s.writeFooter(f); err != nil {
 		return err
 	}
 	return s.sync()
+}
+
+func (s *segment) writeFooter(f segmentFooter) error {
+	f.base = s.base
+	return s.writeAt(f.page(), s.limit())
+}
+
+// erase makes zeros durable in the place of a group that was not finished: its
+// header last, for as long as anything of it stands, its header tells that it is torn.
+func (s *segment) erase(from, to uint64) (written, synced error) {
+	header := min(to, from+groupHeaderSize)
+	for _, part := range [][2]uint64{{header, to}, {from, header}} {
+		if part[0] == part[1] {
+			continue
+		}
+		if err := s.writeAt(make([]byte, part[1]-part[0]), part[0]); err != nil {
+			return err, nil
+		}
+		if err := s.sync(); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
 }
 
 func closeSegments(chain []*segment) error {
