@@ -47,7 +47,7 @@ func (s stored) lose(random *rand.Rand, files map[string][]byte) { // all that s
 // harms are all the damage of the design's T5.
 var harms = map[string]harm{
 	"a bit flips in the last group, and nothing else knows of it": func(s stored, random *rand.Rand, f map[string][]byte) {
-		forget(f)
+		alone(f)
 		f[s.live][s.ofLast(random)] ^= 1 << random.IntN(8)
 	},
 	"a bit flips in any file": func(s stored, random *rand.Rand, f map[string][]byte) {

@@ -160,15 +160,6 @@ func (p *platter) cut() {
 	p.changes, p.names = nil, maps.Clone(p.stable)
 }
 
-// files copies what the system sees.
-func (p *platter) files() map[string][]byte {
-	files := map[string][]byte{}
-	for name, n := range p.names {
-		files[name] = slices.Clone(n.content)
-	}
-	return files
-}
-
 // put stores a file as one that has been there for long.
 func (p *platter) put(name string, content []byte) {
 	n := &inode{content: content, stable: slices.Clone(content), dirty: map[int][][]byte{}, dropped: map[int]bool{}}
