@@ -11,6 +11,8 @@ import (
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"daybook.example/eventstore/node"
 )
@@ -221,4 +223,26 @@ func TestSelfMadeCertificatesStay(t *testing.T) {
 	one, err := tls.LoadX509KeyPair(first.Cert, first.Key)
 	require.NoError(t, err)
 	require.NotEmpty(t, one.Certificate)
+}
+
+// Also one that is still catching up reads no further than it may.
+func TestARightThatIsLostWhileCatchingUpEndsTheReading(t *testing.T) {
+	t.Parallel()
+	s, ca := secured(t)
+	socket := s.client()
+	addUser(t, socket, node.User{Login: "ann"}, "s3cret")
+	const all = 40
+	for range all {
+		appendTo(t, socket, "open", esdb.Any{}, event("t", string(make([]byte, 500_000))))
+	}
+	subscription := subscribe(t, s.as("ann:s3cret@", ca), "open", esdb.Start{})
+	require.Equal(t, "0", tell(t, subscription))
+	setMetadata(t, socket, "open", map[string]any{"$r": "bob"})
+	for range all {
+		if dropped := subscription.Recv().SubscriptionDropped; dropped != nil {
+			require.Equal(t, codes.PermissionDenied, status.Code(dropped.Error))
+			return
+		}
+	}
+	t.Fatal("everything was read")
 }

@@ -91,24 +91,26 @@ func (s *subscription) follow(ctx context.Context) error {
 		if err := s.progress(given, more); err != nil {
 			return err
 		}
-		if more {
-			if s.service.closes() {
-				return shuttingDown(ctx)
-			}
-			continue
+		if err := s.await(ctx, changed, more); err != nil {
+			return err
 		}
+	}
+}
+
+// await returns when there is something to read, to one who may.
+func (s *subscription) await(ctx context.Context, changed <-chan struct{}, more bool) error {
+	if !more {
 		select {
 		case <-changed:
-			// Who lost the right to read in the meantime reads no further.
-			if err := s.service.may(ctx, reading, s.query.stream); err != nil {
-				return err
-			}
 		case <-s.service.closing:
-			return shuttingDown(ctx)
 		case <-ctx.Done():
 			return status.FromContextError(ctx.Err()).Err()
 		}
 	}
+	if s.service.closes() {
+		return shuttingDown(ctx)
+	}
+	return s.service.may(ctx, reading, s.query.stream) // the right may have been lost meanwhile
 }
 
 func (s *subscription) deliver(r log.Record) error {
