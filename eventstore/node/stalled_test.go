@@ -325,8 +325,9 @@ func TestStalledSubscribersHurtNobody(t *testing.T) {
 	if !underRace { // the race detector's own memory is several times larger
 		require.LessOrEqual(t, grown, stalledMemory)
 	}
-	require.Less(t, median(slower.appends), 3.0)
-	require.Less(t, median(slower.sights), 3.0)
+	most := float64(level(20, 5, 3)) // of one round on a machine that does other things; of three; of seven
+	require.Less(t, median(slower.appends), most)
+	require.Less(t, median(slower.sights), most)
 }
 
 // The control: given a node whose readers hold what they like, a thousand who
