@@ -9,9 +9,9 @@ import (
 )
 
 const (
-	shareAll   = 8 << 20  // bytes for all readers together
+	shareAll   = 4 << 20  // bytes for all readers together
 	shareMost  = 64 << 10 // of them for one, as much as gRPC lets wait by itself
-	shareLeast = 8 << 10  // with more than a thousand readers
+	shareLeast = 4 << 10  // with more than a thousand readers
 )
 
 // readers share the memory that holds what they do not take. A few of them get

@@ -92,7 +92,7 @@ func TestWhatIsInFlightIsBounded(t *testing.T) {
 // A few readers get what gRPC would give them, many share what there is.
 func TestReadersShareMemory(t *testing.T) {
 	t.Parallel()
-	for count, share := range map[int64]int{0: 64 << 10, 1: 64 << 10, 128: 64 << 10, 256: 32 << 10, 1024: 8 << 10, 5000: 8 << 10} {
+	for count, share := range map[int64]int{0: 64 << 10, 1: 64 << 10, 64: 64 << 10, 128: 32 << 10, 1024: 4 << 10, 5000: 4 << 10} {
 		r := &readers{}
 		r.count.Store(count)
 		require.Equal(t, share, r.share(), "%d readers", count)
