@@ -25,6 +25,7 @@ ci: lint check race numbers conformance fuzz ## what CI runs beside make test (a
 .PHONY: check
 check: ## vet, tidy modules, known vulnerabilities
 	go vet ./...
+	go vet -tags failpoints ./eventstore/log
 	go mod tidy -diff
 	@bash .ci/vulnerabilities
 
@@ -49,6 +50,7 @@ numbers: postgres ## run the properties and fault tests at CI's numbers
 	go test ./eventstore/log -count=1 -timeout 10m -run ClockThatJumps -rapid.checks=1000
 	DAYBOOK_TEST_LEVEL=ci go test -count=1 -timeout 10m ./eventstore/log -run '^TestGiven.*(PowerCut|Access|NotHeard|FullDisk|FileSystem|Damage|Kill)'
 	DAYBOOK_TEST_LEVEL=ci go test -race -count=1 -timeout 10m ./eventstore/subscription
+	DAYBOOK_TEST_LEVEL=$(LEVEL) go test -tags failpoints ./eventstore/log -count=1 -timeout 60m -run 'AtAnyStep|ThatForgets'
 	DAYBOOK_TEST_LEVEL=$(LEVEL) go test ./eventstore/... -count=1 -timeout 60m -skip TheClientsOwnSuite
 	DAYBOOK_TEST_LEVEL=ci go test -count=1 -timeout 20m ./test/...
 

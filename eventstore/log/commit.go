@@ -67,6 +67,7 @@ func (w *writer) add(r *request) {
 	}
 	r.result, r.err = p.result, p.err
 	w.asking = append(w.asking, r)
+	failpoint("commit: decided")
 }
 
 func (p plan) size() (size int) {
@@ -139,11 +140,13 @@ func (w *writer) flush() {
 	}
 	asking := w.asking
 	w.asking = w.asking[:0]
+	failpoint("answer: none given")
 	for _, r := range asking {
 		if err != nil {
 			r.result, r.err = Result{}, err
 		}
 		r.done <- struct{}{}
+		failpoint("answer: one given")
 	}
 	clear(asking)
 }
@@ -160,17 +163,21 @@ func (w *writer) store() error {
 		frames: w.frames, events: len(w.staged), at: w.end, durable: w.end, ticks: w.ticks,
 	})
 	w.group = group
+	failpoint("commit: group sealed")
 	if err := w.clean(); err != nil {
 		return err
 	}
+	failpoint("commit: before the write")
 	if err := w.live.writeAt(group, w.end); err != nil {
 		w.soiled = max(w.soiled, w.end+uint64(len(group)))
 		return w.failed(err)
 	}
+	failpoint("commit: written")
 	if err := w.live.sync(); err != nil {
 		// Never sync again: the kernel may have thrown the pages away and say yes.
 		return w.stop(err)
 	}
+	failpoint("commit: synced")
 	w.footer.body = crc32.Update(w.footer.body, castagnoli, group)
 	w.footer.add(w.staged)
 	w.end += uint64(len(group))
@@ -217,6 +224,7 @@ func (w *writer) publish() {
 	if err := w.log.mark.put(w.end); err != nil {
 		w.log.options.Logger.Warn("the log's mark could not be written", "error", err)
 	}
+	failpoint("publish: mark put")
 	x := w.log.index
 	x.mu.Lock()
 	for _, e := range w.staged {
@@ -229,8 +237,10 @@ func (w *writer) publish() {
 		s.seen = s.next
 	}
 	x.end = w.end
+	failpoint("publish: index advanced")
 	x.wake()
 	x.mu.Unlock()
+	failpoint("publish: readers woken")
 	w.log.filler.fill.Store((w.end - w.live.base) * 1024 / uint64(w.live.size))
 	w.reset()
 }
@@ -270,20 +280,25 @@ func (w *writer) makeRoom(need int) error {
 	if err != nil {
 		return err
 	}
+	failpoint("seal: next segment taken")
 	w.footer.end = w.end
 	if err := w.live.writeFooter(w.footer); err != nil {
 		w.sealing = true
 		w.log.filler.ready <- next
 		return w.failed(err)
 	}
+	failpoint("seal: footer written")
 	if err := w.live.sync(); err != nil {
 		next.file.Close()
 		return w.stop(err)
 	}
+	failpoint("seal: footer synced")
 	w.live.end.Store(w.end)
 	w.log.addSegment(next)
+	failpoint("seal: segment added")
 	w.begin(next)
 	w.log.snapshotLater()
+	failpoint("seal: next segment begun")
 	return nil
 }
 

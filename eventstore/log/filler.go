@@ -96,12 +96,16 @@ func (f *filler) create(base uint64, size int64) (_ *segment, err error) {
 	if s.file, err = f.disk.open(temporary, os.O_RDWR|os.O_CREATE|os.O_TRUNC); err != nil {
 		return nil, err
 	}
+	failpoint("segment: file made")
 	if err = f.write(s); err == nil {
+		failpoint("segment: filled and synced")
 		err = f.disk.rename(temporary, s.path)
 	}
 	if err == nil {
+		failpoint("segment: named")
 		err = f.disk.syncFolder(f.dir)
 	}
+	failpoint("segment: name durable")
 	if err != nil {
 		return nil, errors.Join(err, s.file.Close(), f.disk.remove(temporary))
 	}
@@ -115,6 +119,7 @@ func (f *filler) write(s *segment) error {
 		if _, err := s.file.WriteAt(chunk[:n], at); err != nil {
 			return err
 		}
+		failpoint("segment: filled in part")
 		if at%fillSync == 0 {
 			if err := s.file.syncData(); err != nil {
 				return err
@@ -127,6 +132,7 @@ func (f *filler) write(s *segment) error {
 	if err := s.writeAt(s.page(), s.base); err != nil {
 		return err
 	}
+	failpoint("segment: header written")
 	return s.file.sync()
 }
 

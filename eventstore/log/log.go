@@ -98,6 +98,7 @@ func Open(o Options) (*Log, error) {
 		return nil, err
 	}
 	l := &Log{options: o, claim: claim}
+	failpoint("open: folder held")
 	if err := l.open(); err != nil {
 		return nil, errors.Join(err, claim.Close())
 	}
@@ -112,6 +113,7 @@ func (l *Log) open() (err error) {
 	if l.mark, r.durable, err = openMark(l.options.disk, l.options.Dir); err != nil {
 		return err
 	}
+	failpoint("open: mark read")
 	if r.chain, err = openSegments(l.options.disk, l.options.Dir); err == nil && len(r.chain) == 0 {
 		err = l.create(r)
 	}
@@ -136,6 +138,7 @@ func (l *Log) create(r *recovery) error {
 	f := l.newFiller(l.options.newID())
 	f.hurry.Store(true)
 	s, err := f.create(0, l.options.SegmentFirst)
+	failpoint("open: first segment made")
 	if err == nil {
 		r.chain = append(r.chain, s)
 	}
@@ -144,19 +147,24 @@ func (l *Log) create(r *recovery) error {
 
 // restore finds the log's end and its index.
 func (l *Log) restore(r *recovery) error {
+	failpoint("open: names durable")
 	l.id = r.chain[0].logID
 	if err := r.segments(); err != nil {
 		return err
 	}
+	failpoint("open: segments judged")
 	if err := r.build(l.options.Dir); err != nil {
 		return err
 	}
+	failpoint("open: index built")
 	if err := r.finish(l.mark.logID); err != nil {
 		return err
 	}
+	failpoint("open: tail judged")
 	if err := r.settle(); err != nil {
 		return err
 	}
+	failpoint("open: end settled")
 	ticks, err := r.lastTicks()
 	if err != nil {
 		return err
@@ -167,6 +175,7 @@ func (l *Log) restore(r *recovery) error {
 }
 
 func (l *Log) start(r *recovery) {
+	failpoint("open: mark begun")
 	used, unused := r.chain[:r.live+1], r.chain[r.live+1:]
 	l.segments.Store(&used)
 	l.windows.New = func() any { return &window{} }
@@ -181,6 +190,7 @@ func (l *Log) start(r *recovery) {
 	}
 	l.queue = newQueue(l.options.QueueBytes)
 	l.queue.wait.Go(l.write)
+	failpoint("open: ready")
 }
 
 func (l *Log) newFiller(id uuid.UUID) *filler {

@@ -92,9 +92,11 @@ func (m *mark) syncWhenQuiet() {
 		case <-m.touched:
 		}
 		m.awaitQuiet()
+		failpoint("mark: before its sync")
 		if m.sync() != nil {
 			return
 		}
+		failpoint("mark: synced")
 	}
 }
 

@@ -44,6 +44,7 @@ func (x *index) writeSnapshot(d disk, dir string, p snapshotPoint) (err error) {
 	if err != nil {
 		return err
 	}
+	failpoint("snapshot: file made")
 	e := newEncoder(io.NewOffsetWriter(f, 0))
 	e.header(p)
 	x.each(func(s *stream, seen sight) { e.stream(s.name, seen, p.covered) })
@@ -55,9 +56,11 @@ func (x *index) writeSnapshot(d disk, dir string, p snapshotPoint) (err error) {
 	if err := errors.Join(e.finish(), f.sync(), f.Close()); err != nil {
 		return errors.Join(err, d.remove(path+".tmp"))
 	}
+	failpoint("snapshot: synced")
 	if err := d.rename(path+".tmp", path); err != nil {
 		return err
 	}
+	failpoint("snapshot: named")
 	return d.syncFolder(dir)
 }
 
