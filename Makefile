@@ -48,7 +48,6 @@ numbers: postgres ## run the properties and fault tests at CI's numbers
 	go test ./domain/employee -count=1 -timeout 30m -run '^TestProperties$$' -rapid.checks=$(CHECKS)
 	go test ./domain/employee -count=1 -timeout 30m -run '^TestProperties$$' -rapid.checks=$(LONG) -rapid.steps=200
 	go test ./eventstore/log -count=1 -timeout 10m -run ClockThatJumps -rapid.checks=1000
-	DAYBOOK_TEST_LEVEL=ci go test -count=1 -timeout 10m ./eventstore/log -run '^TestGiven.*(PowerCut|Access|NotHeard|FullDisk|FileSystem|Damage|Kill)'
 	DAYBOOK_TEST_LEVEL=ci go test -race -count=1 -timeout 10m ./eventstore/subscription
 	DAYBOOK_TEST_LEVEL=$(LEVEL) go test -tags failpoints ./eventstore/log -count=1 -timeout 60m -run 'AtAnyStep|ThatForgets'
 	DAYBOOK_TEST_LEVEL=$(LEVEL) go test ./eventstore/... -count=1 -timeout 60m -skip TheClientsOwnSuite

@@ -237,7 +237,7 @@ func newHistory(store *eventstore.Client, name string) *history {
 func TestAStreamIsLinearizable(t *testing.T) {
 	t.Parallel()
 	store, _ := start(t)
-	unknown, total, histories := 0, 0, level(3, 10, 500)
+	unknown, total, histories := 0, 0, level(3, 100, 500)
 	for i := range histories {
 		h := newHistory(store, fmt.Sprint("history-", i))
 		h.run(t, level(600, 5000, 5000))
