@@ -308,6 +308,9 @@ func TestConsumersGetMessagesByStrategy(t *testing.T) {
 	two = take(t, c, s.stream("things-1"), "single", 20)
 	require.Eventually(t, func() bool { return len(two.events) == 15 }, patience, time.Millisecond)
 	require.Equal(t, upTo(5), one.numbers(5))
+	require.Eventually(t, func() bool { // acknowledgements are on their way
+		return groupInfo(t, c, s.stream("things-1"), "single").Stats.TotalInFlightMessages == 15
+	}, patience, 10*time.Millisecond)
 	appendTo(t, c, s.stream("things-1"), esdb.Any{}, events(1)...)
 	require.Equal(t, uint64(20), one.next().Event.OriginalEvent().EventNumber)
 }
