@@ -281,6 +281,9 @@ func TestWhatAConsumerThatWentAwayHeldGoesToAnother(t *testing.T) {
 		k.next()
 	}
 	require.NoError(t, k.subscription.Close())
+	require.Eventually(t, func() bool { // its going is on its way
+		return groupInfo(t, c, s.stream("things-1"), "group").Stats.TotalInFlightMessages == 0
+	}, patience, 10*time.Millisecond)
 	require.Equal(t, upTo(6), take(t, c, s.stream("things-1"), "group", 4).numbers(6), "in order, and not parked: its going was no fault of theirs")
 }
 
