@@ -144,7 +144,7 @@ func shortages(t *testing.T, n int, mute bool) (wrong int, example error) {
 // 2 s, reads go on, nothing is lost, and appends resume by themselves.
 func TestGivenAFullDiskThenAppendsAreRefusedAndResume(t *testing.T) {
 	t.Parallel()
-	lives := level(4, 20, 2000)
+	lives := level(10, 100, 2000)
 	wrong, err := shortages(t, lives, false)
 	require.Zero(t, wrong, "%v", err)
 	t.Logf("the disk was full %d times, 0 lost, 0 doubled", lives*8)

@@ -225,7 +225,10 @@ func (c caller) step() (on bool) {
 		return c.append(c.journal.try(shared, c.events(1+c.random.IntN(4))), Any)
 	case chance < 75:
 		own := fmt.Sprintf("own-%d", c.name)
-		return c.append(c.journal.try(own, c.events(1+c.random.IntN(3))), c.log.Stream(own).Head)
+		// Read first: another caller may send the batch as soon as the journal knows it,
+		// and to expect the head behind that is to ask for the events once more.
+		head := c.log.Stream(own).Head
+		return c.append(c.journal.try(own, c.events(1+c.random.IntN(3))), head)
 	case chance < 83:
 		if b := c.journal.again(c.random); b != nil && len(b.events) > 0 {
 			return c.append(b, Any)
