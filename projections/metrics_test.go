@@ -42,7 +42,7 @@ func TestADeadProjectorShowsAsLag(t *testing.T) {
 	_, last := h.put("claim-test-0", taken())
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	go metrics.Watch(ctx, h.Reader, []*projections.Runner{runner})
+	go metrics.Watch(ctx, h.Reader, func() []*projections.Runner { return []*projections.Runner{runner} })
 
 	counting := map[string]string{"projection": "counting"}
 	lag := func() float64 {

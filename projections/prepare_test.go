@@ -64,7 +64,7 @@ func TestOtherViewsTakeThePlaceOfTheFormerOnes(t *testing.T) {
 
 	require.NoError(t, projections.Prepare(t.Context(), pool, projtest.LogID, second))
 	require.Zero(t, number(t, pool, "select count(*) from api.idle"))
-	require.Equal(t, 1, number(t, pool, "select count(*) from pg_class where relnamespace = 'api'::regnamespace"))
+	require.Equal(t, 2, number(t, pool, "select count(*) from pg_class where relnamespace = 'api'::regnamespace"), "and the one of the checkpoint")
 	require.Equal(t, 0, number(t, pool, "select count(*) from pg_proc where pronamespace = 'api'::regnamespace"))
 }
 

@@ -3,6 +3,7 @@ package projections
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -14,13 +15,20 @@ import (
 // returns ErrOtherLog for a log that is older than what was projected, as one
 // from an older backup is.
 func Recognise(ctx context.Context, pool *pgxpool.Pool, store eventstore.Reader, all ...Projection) error {
-	for _, p := range all {
-		c, err := readCheckpoint(ctx, pool, p.Spec())
+	versions, err := Versions(ctx, pool, "")
+	if err != nil {
+		return err
+	}
+	for _, v := range versions {
+		if !slices.ContainsFunc(all, func(p Projection) bool { return p.Spec().Name == v.Name }) {
+			continue
+		}
+		c, err := readCheckpoint(ctx, pool, Spec{Name: v.Name, Version: v.Version})
 		if err == nil {
 			err = c.verify(ctx, store)
 		}
 		if err != nil {
-			return fmt.Errorf("projection %s: %w", p.Spec().Name, err)
+			return fmt.Errorf("projection %s: %w", v.Name, err)
 		}
 	}
 	return nil

@@ -37,6 +37,20 @@ type Options struct {
 	Store   *eventstore.Client
 	Logger  *slog.Logger // slog.Default by default
 	Metrics *Metrics     // may be nil
+	Changed func()       // called at each commit and change of state; may be nil
+}
+
+func (o Options) complete() Options {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return o
+}
+
+// owner names this process, for people to read.
+func owner() string {
+	host, _ := os.Hostname()
+	return fmt.Sprintf("%s/%d", host, os.Getpid())
 }
 
 // A Runner is a projector: the running thing that keeps one projection's tables
@@ -45,19 +59,14 @@ type Runner struct {
 	options    Options
 	projection Projection
 	spec       Spec
-	owner      string
 	status     board
 }
 
 // NewRunner makes the runner of a projection that Prepare has seen.
 func NewRunner(o Options, p Projection) *Runner {
-	if o.Logger == nil {
-		o.Logger = slog.Default()
-	}
-	host, _ := os.Hostname() // for people to read
-	r := &Runner{options: o, projection: p, spec: p.Spec(), owner: fmt.Sprintf("%s/%d", host, os.Getpid())}
-	r.options.Logger = o.Logger.With("projection", r.spec.Name)
-	r.status.open(Status{Name: r.spec.Name, Version: r.spec.Version, State: Starting}, o.Metrics)
+	r := &Runner{options: o.complete(), projection: p, spec: p.Spec()}
+	r.options.Logger = r.options.Logger.With("projection", r.spec.Name, "version", r.spec.Version)
+	r.status.open(Status{Name: r.spec.Name, Version: r.spec.Version, State: Starting}, o)
 	return r
 }
 
@@ -99,14 +108,14 @@ func (r *Runner) standBy(ctx context.Context) {
 		r.options.Logger.Info("standing by: another process owns the projection")
 		r.status.change(func(s *Status) { s.State = Standby })
 	}
-	r.options.Metrics.stoodBy(r.spec.Name, standbyEvery)
+	r.options.Metrics.stoodBy(r.spec, standbyEvery)
 	sleep(ctx, standbyEvery)
 }
 
 func (r *Runner) retry(ctx context.Context, err error, backoff time.Duration) {
 	r.options.Logger.Warn("the projection begins again", "error", safe(err), "in", backoff)
 	r.status.change(func(s *Status) { s.State = Retrying })
-	r.options.Metrics.retried(r.spec.Name)
+	r.options.Metrics.retried(r.spec)
 	sleep(ctx, backoff)
 }
 
@@ -171,7 +180,7 @@ func (r *Runner) waived(ctx context.Context) (func(uuid.UUID) bool, error) {
 
 // turn owns the projection and applies events until something ends that.
 func (r *Runner) turn(ctx context.Context) error {
-	writer, err := Claim(ctx, r.options.Pool, r.projection, Ownership{Owner: r.owner})
+	writer, err := Claim(ctx, r.options.Pool, r.projection, Ownership{Owner: owner()})
 	if err != nil {
 		return err
 	}
@@ -252,7 +261,7 @@ func (r *Runner) handle(m *message.Message, writer *Writer) error {
 	}
 	r.status.change(func(s *Status) { s.State, s.Position = Running, writer.Checkpoint().Position })
 	if err == nil {
-		r.options.Metrics.applied(r.spec.Name, len(events), time.Since(started))
+		r.options.Metrics.applied(r.spec, len(events), time.Since(started))
 	}
 	return err
 }

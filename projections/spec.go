@@ -11,6 +11,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -54,7 +55,7 @@ type Projection interface {
 // A Spec says what a projection reads and which tables it fills.
 type Spec struct {
 	Name    string   // lower case with underscores; names the schema, never changes
-	Version int      // from 1; raise it with every change of Schema or of what Apply writes
+	Version int      // of the code, from 1; raise it with every change of Schema or of what Apply writes
 	Events  []string // stored types it is given; one of them that cannot be decoded halts it. nil: every event of ours, decodable or not
 
 	// Schema makes the tables, unqualified: they land in the schema
@@ -64,9 +65,10 @@ type Spec struct {
 	// Index makes what a bulk load is faster without: secondary indexes.
 	Index string
 	// Read and API make views and functions, qualified as read.x and api.x, when the
-	// version becomes the active one; those of the version before are dropped in the
-	// same transaction. In both, and in the bodies of functions, {schema} stands for
-	// the schema of the version; outside of bodies the tables may be unqualified.
+	// version becomes the active one; those of the version before get other names in
+	// the same transaction. In both, and in the bodies of functions, {schema} stands
+	// for the schema of the version; outside of bodies the tables may be unqualified.
+	// The runtime adds api.<name>_checkpoint.
 	// What is in read is open to dashboards: no personal value may be reachable from
 	// it. A function in read has a string body over read.*.
 	Read, API string
@@ -78,9 +80,29 @@ func (s Spec) SchemaName() string { return fmt.Sprintf("rm_%s_v%d", s.Name, s.Ve
 // tables is the SQL of the version's tables.
 func (s Spec) tables() string { return createLabels + ";\n" + s.Schema + ";\n" + s.Index }
 
+// checkpointView is how a reader finds the checkpoint that belongs to the rows
+// behind the other views: a name is looked up when it is used and not as of a
+// snapshot, and who has used it keeps a promotion waiting.
+const checkpointView = `create view api.{name}_checkpoint as
+	select version, commit_pos, prepare_pos, state from daybook.projection_checkpoint where name = '{name}' and version = {version}`
+
 // views is the SQL of what others read, for this version's schema.
 func (s Spec) views() string {
-	return strings.ReplaceAll(s.Read+";\n"+s.API, "{schema}", s.SchemaName())
+	return strings.NewReplacer("{schema}", s.SchemaName(), "{name}", s.Name, "{version}", strconv.Itoa(s.Version)).
+		Replace(s.Read + ";\n" + s.API + ";\n" + checkpointView)
+}
+
+// A versioned projection fills the tables of a version that has another number
+// than the code has: a rebuilt one.
+type versioned struct {
+	Projection
+	version int
+}
+
+func (v versioned) Spec() Spec {
+	spec := v.Projection.Spec()
+	spec.Version = v.version
+	return spec
 }
 
 // Takes reports whether the projection is given events of a type.

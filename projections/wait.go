@@ -9,12 +9,6 @@ import (
 // ErrHalted says that a projection will not come further before somebody acts.
 var ErrHalted = errors.New("the projection is halted")
 
-// Changed is closed at the next commit or change of state.
-func (r *Runner) Changed() <-chan struct{} {
-	_, changed := r.status.read()
-	return changed
-}
-
 // WaitFor returns when everything up to position is committed. A halted
 // projection is ErrHalted at once.
 func (r *Runner) WaitFor(ctx context.Context, position Position) error {
@@ -40,11 +34,12 @@ type board struct {
 	now     Status
 	changed chan struct{} // closed and replaced by each change
 	metrics *Metrics
+	tell    func()
 }
 
-func (b *board) open(first Status, metrics *Metrics) {
-	b.now, b.changed, b.metrics = first, make(chan struct{}), metrics
-	metrics.show(first)
+func (b *board) open(first Status, o Options) {
+	b.now, b.changed, b.metrics, b.tell = first, make(chan struct{}), o.Metrics, o.Changed
+	o.Metrics.show(first)
 }
 
 func (b *board) read() (Status, <-chan struct{}) {
@@ -54,6 +49,9 @@ func (b *board) read() (Status, <-chan struct{}) {
 }
 
 func (b *board) change(edit func(*Status)) {
+	if b.tell != nil {
+		defer b.tell()
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	was := b.now.State

@@ -108,9 +108,12 @@ func (w *Writer) Apply(ctx context.Context, events []Event, to Position) error {
 // knows of: until autovacuum comes by it would take them for empty, and a report
 // over an import would take minutes.
 func (w *Writer) analyse(ctx context.Context) {
-	if w.at.Events < w.analysed+analyseMin || w.at.Events < 2*w.analysed {
-		return
+	if w.at.Events >= w.analysed+analyseMin && w.at.Events >= 2*w.analysed {
+		w.analyseNow(ctx)
 	}
+}
+
+func (w *Writer) analyseNow(ctx context.Context) {
 	w.analysed = w.at.Events
 	// Nothing hangs on it; a lost connection shows at the next batch.
 	_, _ = w.conn.Exec(ctx, `do $$ declare t regclass; begin

@@ -10,6 +10,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"daybook.example/commands/edge"
 	"daybook.example/domain"
@@ -186,15 +187,19 @@ type mark struct {
 	state    string
 }
 
-// marksSQL reads the checkpoints of the versions that the views are of.
+// marksSQL reads the checkpoints of the versions that are read.
 const marksSQL = `select name, version, commit_pos, prepare_pos, state
 	from daybook.projection_checkpoint c join daybook.projection_version v using (name, version)
-	where v.views is not null`
+	where v.phase = 'active'`
 
-// marked reads a projector's checkpoint: in a snapshot it belongs to the rows.
+// marked reads a projector's checkpoint: in a snapshot it belongs to the rows. It
+// is read through a view of the version, as they are: which version a name stands
+// for is no part of a snapshot, but cannot change under who has used the view.
 func marked(ctx context.Context, tx pgx.Tx, projection string) (m mark, err error) {
-	err = tx.QueryRow(ctx, marksSQL+" and name = $1", projection).Scan(nil, &m.version, &m.position.Commit, &m.position.Prepare, &m.state)
-	if errors.Is(err, pgx.ErrNoRows) {
+	view := pgx.Identifier{"api", projection + "_checkpoint"}.Sanitize()
+	err = tx.QueryRow(ctx, "select version, commit_pos, prepare_pos, state from "+view).Scan(&m.version, &m.position.Commit, &m.position.Prepare, &m.state)
+	var missing *pgconn.PgError
+	if errors.Is(err, pgx.ErrNoRows) || errors.As(err, &missing) && missing.Code == "42P01" {
 		return m, readModelMissing()
 	}
 	if err != nil {

@@ -251,12 +251,7 @@ func (h *house) caughtUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, r := range h.runners {
-		if err := r.WaitFor(ctx, head); err != nil {
-			return fmt.Errorf("wait for the read model %s: %w", r.Status().Name, err)
-		}
-	}
-	return nil
+	return h.projectors.WaitFor(ctx, head)
 }
 
 // tryNext prints five lines that work as they stand.

@@ -24,15 +24,15 @@ import (
 // A house is a running process: the engine with the roles on top of it.
 type house struct {
 	*engine
-	roles   roles
-	pool    *pgxpool.Pool
-	private *postgres.Server
-	report  string // the database for dashboards
-	tokens  *edge.Tokens
-	runners []*projections.Runner
-	commits *bell
-	server  *edge.Server
-	failed  chan error // what ended by itself
+	roles      roles
+	pool       *pgxpool.Pool
+	private    *postgres.Server
+	report     string // the database for dashboards
+	tokens     *edge.Tokens
+	projectors *projections.Supervisor // nil without the role
+	commits    *bell
+	server     *edge.Server
+	failed     chan error // what ended by itself
 }
 
 // open takes the event store; start brings up what stands on it.

@@ -23,24 +23,20 @@ func (m *Main) projections() *cobra.Command {
 	})
 }
 
-// run starts a runner for each read model.
+// run starts the projectors of the read models.
 func (h *house) run(ctx context.Context, models []projections.Projection) {
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	options := projections.Options{
-		Pool: h.pool, Store: h.store, Logger: h.logger, Metrics: projections.NewMetrics(h.registry),
+		Pool: h.pool, Store: h.store, Logger: h.logger, Metrics: projections.NewMetrics(h.registry), Changed: h.commits.ring,
 	}
+	h.projectors = projections.NewSupervisor(options, models...)
 	var running sync.WaitGroup
-	for _, model := range models {
-		runner := projections.NewRunner(options, model)
-		h.runners = append(h.runners, runner)
-		running.Go(func() {
-			if err := runner.Run(life); err != nil {
-				h.fail(outlived(fmt.Errorf("projection %s: %w", runner.Status().Name, err)))
-			}
-		})
-		running.Go(func() { h.commits.follow(life, runner) })
-	}
-	running.Go(func() { options.Metrics.Watch(life, h.store.Reader, h.runners) })
+	running.Go(func() {
+		if err := h.projectors.Run(life); err != nil {
+			h.fail(outlived(err))
+		}
+	})
+	running.Go(func() { options.Metrics.Watch(life, h.store.Reader, h.projectors.Runners) })
 	h.onClose(func(ctx context.Context) error {
 		stop()
 		if err := waitFor(ctx, &running); err != nil {
@@ -93,17 +89,4 @@ func (b *bell) ring() {
 	defer b.mu.Unlock()
 	close(b.next)
 	b.next = make(chan struct{})
-}
-
-// follow rings at every change of a runner. It listens again before it rings, so
-// that no change is missed.
-func (b *bell) follow(ctx context.Context, r *projections.Runner) {
-	for changed := r.Changed(); ; b.ring() {
-		select {
-		case <-changed:
-			changed = r.Changed()
-		case <-ctx.Done():
-			return
-		}
-	}
 }
