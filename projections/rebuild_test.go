@@ -418,4 +418,3 @@ func TestAHaltedBuildSaysWhereAndLeavesTheRestAlone(t *testing.T) {
 	require.ErrorIs(t, err, projections.ErrNoVersion)
 	require.ErrorIs(t, b.Drop(t.Context(), "nothing", 1), projections.ErrUnknown)
 }
-
