@@ -28,7 +28,7 @@ func TestTheDemoOfTheReadme(t *testing.T) {
 	t.Cleanup(demo.Kill)
 	lines := untilPrinted(t, demo, 5)
 	for _, line := range lines {
-		answer := run(t, line)
+		answer := run(t, t.TempDir(), line)
 		require.NotEmpty(t, strings.TrimSpace(answer), line)
 		if strings.HasPrefix(line, "curl") {
 			require.True(t, json.Valid([]byte(answer)), "%s: %s", line, answer)
@@ -76,12 +76,13 @@ func untilPrinted(t *testing.T, demo *program.Process, n int) (lines []string) {
 	return lines
 }
 
-// run types a line into a shell that finds the binary.
-func run(t *testing.T, line string) string {
+// run types a line into a shell that stands in a folder and finds the binary.
+func run(t *testing.T, folder, line string) string {
 	t.Helper()
 	within, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	shell := exec.CommandContext(within, "sh", "-c", line)
+	shell.Dir = folder
 	shell.Env = append(os.Environ(), "PATH="+filepath.Dir(program.Binary())+":"+os.Getenv("PATH"))
 	printed, err := shell.CombinedOutput()
 	require.NoError(t, err, "%s: %s", line, printed)
@@ -89,12 +90,17 @@ func run(t *testing.T, line string) string {
 }
 
 // Every other program line of the README names verbs and flags that there are.
+// Asking what they do leaves nothing.
 func TestTheReadmesLinesAreKnownToTheProgram(t *testing.T) {
 	t.Parallel()
+	place := t.TempDir()
 	for line := range strings.Lines(snippets(t)) {
 		line, _, _ = strings.Cut(strings.TrimSpace(line), "#")
 		if words := strings.Fields(line); len(words) > 1 && words[0] == "daybook" {
-			require.Contains(t, run(t, line+" --help"), "Usage:", line)
+			require.Contains(t, run(t, place, line+" --help"), "Usage:", line)
 		}
 	}
+	left, err := os.ReadDir(place)
+	require.NoError(t, err)
+	require.Empty(t, left)
 }
