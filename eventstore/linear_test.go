@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"sync"
 	"testing"
 	"time"
@@ -15,18 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"daybook.example/eventstore"
+	"daybook.example/test/level"
 )
-
-// level says how much a test does: by default, in CI, and by night.
-func level(few, ci, nightly int) int {
-	switch os.Getenv("DAYBOOK_TEST_LEVEL") {
-	case "nightly":
-		return nightly
-	case "ci":
-		return ci
-	}
-	return few
-}
 
 const (
 	clientsOfHistory = 6
@@ -237,10 +226,10 @@ func newHistory(store *eventstore.Client, name string) *history {
 func TestAStreamIsLinearizable(t *testing.T) {
 	t.Parallel()
 	store, _ := start(t)
-	unknown, total, histories := 0, 0, level(3, 100, 500)
+	unknown, total, histories := 0, 0, level.Of(3, 100, 500)
 	for i := range histories {
 		h := newHistory(store, fmt.Sprint("history-", i))
-		h.run(t, level(600, 5000, 5000))
+		h.run(t, level.Of(600, 5000, 5000))
 		require.Equal(t, porcupine.Ok, h.check(), "history %d", i)
 		for _, c := range h.calls {
 			if total++; c.Output.(reply).unknown {
@@ -296,7 +285,7 @@ func (b *bug) meet(in ask, out reply) reply {
 func TestAStreamThatIsNotLinearizableIsFound(t *testing.T) {
 	t.Parallel()
 	store, _ := start(t)
-	each, found := level(4, 10, 100), 0
+	each, found := level.Of(4, 10, 100), 0
 	for name, spoil := range bugs {
 		for i := range each {
 			h, planted := newHistory(store, fmt.Sprint("wrong-", i)), &bug{spoil: spoil, after: 100 + rand.IntN(100)}

@@ -16,6 +16,7 @@ import (
 
 	"daybook.example/eventstore"
 	"daybook.example/eventstore/eventstoretest"
+	"daybook.example/test/level"
 )
 
 // A network stands between a client and the node, and can be made a bad one.
@@ -248,7 +249,7 @@ func TestABadNetworkLosesAndDoublesNothing(t *testing.T) {
 		followed <- sight{seen, lost, err}
 	}()
 
-	faults := level(20, 300, 3000)
+	faults := level.Of(20, 300, 3000)
 	all := sendThrough(t, n, outside, faults, false)
 	_, err := inside.Append(t.Context(), "last", eventstore.NoStream, []eventstore.Proposed{{ID: last, Type: "thing-happened", Data: []byte("{}")}})
 	require.NoError(t, err)

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"daybook.example/test/level"
 )
 
 // A harm is done to a copy of a log's files.
@@ -146,7 +148,7 @@ func (s stored) named(d *Damaged) error {
 func TestGivenAnyDamageThenNothingIsLostInSilence(t *testing.T) {
 	t.Parallel()
 	s := storedLog(t)
-	each := level(20, 5000, 50_000)/len(harms) + 1
+	each := level.Of(20, 5000, 50_000)/len(harms) + 1
 	for i, name := range slices.Sorted(maps.Keys(harms)) {
 		random, refused := rand.New(rand.NewPCG(uint64(i), 5)), 0
 		for n := range each {
@@ -165,7 +167,7 @@ func TestGivenALogThatCutsAnythingThenDamageLoses(t *testing.T) {
 	t.Parallel()
 	s := storedLog(t)
 	random, lost := rand.New(rand.NewPCG(1, 6)), 0
-	for range level(20, 100, 1000) {
+	for range level.Of(20, 100, 1000) {
 		_, err := s.suffers(harms["a bit flips in the last group, and nothing else knows of it"], random, func([]byte, uint64) string { return "" })
 		if err != nil {
 			lost++

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"daybook.example/test/level"
 )
 
 // steps are all that the sources name.
@@ -77,7 +79,7 @@ func TestGivenAKillAtAnyStepThenNothingIsLost(t *testing.T) {
 		t.Run(step, func(t *testing.T) {
 			t.Parallel()
 			reached := 0
-			for range level(1, 20, 100) {
+			for range level.Of(1, 20, 100) {
 				dir, said := t.TempDir(), ledger{}
 				for i := range crashWriters {
 					said.tried[i], said.acknowledged[i] = -1, -1

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"daybook.example/test/level"
 )
 
 // A stored log whose files tests damage in copies.
@@ -118,7 +120,7 @@ func (s stored) harmless(t *testing.T, records []Record, err error) (refused boo
 }
 
 // faultTrials is how often each kind of damage is done.
-var faultTrials = level(40, 100, 2000)
+var faultTrials = level.Of(40, 100, 2000)
 
 // alone takes away the mark and the snapshot, which remember how far the log was
 // durable, so that the zero-sector rule stands alone.

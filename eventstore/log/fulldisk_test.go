@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"daybook.example/test/level"
 )
 
 // A shortage is a log's life on a disk that is full at times.
@@ -144,7 +146,7 @@ func shortages(t *testing.T, n int, mute bool) (wrong int, example error) {
 // 2 s, reads go on, nothing is lost, and appends resume by themselves.
 func TestGivenAFullDiskThenAppendsAreRefusedAndResume(t *testing.T) {
 	t.Parallel()
-	lives := level(10, 100, 2000)
+	lives := level.Of(10, 100, 2000)
 	wrong, err := shortages(t, lives, false)
 	require.Zero(t, wrong, "%v", err)
 	t.Logf("the disk was full %d times, 0 lost, 0 doubled", lives*8)

@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
+
+	"daybook.example/test/level"
 )
 
 // copied is a platter as this one is now, where nothing is open.
@@ -158,7 +160,7 @@ func (trial) harmless(err error) bool {
 // answers an error, loses nothing that it acknowledged, and syncs nothing again.
 func TestGivenAnAccessThatFailsThenNothingAcknowledgedIsLost(t *testing.T) {
 	t.Parallel()
-	wrong, runs, err := faults(t, 2000, level(60, 1, 1), level(1, 1, len(failures)), nil)
+	wrong, runs, err := faults(t, 2000, level.Of(60, 1, 1), level.Of(1, 1, len(failures)), nil)
 	require.Zero(t, wrong, "%v", err)
 	t.Logf("%d accesses failed, 0 lost, 0 doubled", runs)
 }
@@ -172,7 +174,7 @@ func TestGivenFailuresThatAreNotHeardThenItShows(t *testing.T) {
 		"a failed sync is tried twice": func(s *session) { s.stubborn = true },
 	} {
 		t.Run(name, func(t *testing.T) {
-			wrong, _, _ := faults(t, 200, level(3, 2, 1), 1, bug)
+			wrong, _, _ := faults(t, 200, level.Of(3, 2, 1), 1, bug)
 			require.Positive(t, wrong)
 		})
 	}

@@ -22,6 +22,7 @@ import (
 	"daybook.example/eventstore"
 	"daybook.example/eventstore/log"
 	"daybook.example/eventstore/node"
+	"daybook.example/test/level"
 )
 
 const nodeFolder = "DAYBOOK_TEST_NODE_FOLDER" // set: this process is the node that is to be killed
@@ -143,7 +144,7 @@ func TestGivenKillsOfTheNodeThenNothingIsLostOrDoubled(t *testing.T) {
 	// when the node is killed again and again
 	var recoveries []time.Duration
 	lost, doubled := 0, 0
-	for range kills() {
+	for range level.Of(3, 500, 10_000) {
 		time.Sleep(10*time.Millisecond + rand.N(80*time.Millisecond))
 		require.NoError(t, child.Process.Kill())
 		_ = child.Wait()
@@ -178,14 +179,4 @@ func TestGivenKillsOfTheNodeThenNothingIsLostOrDoubled(t *testing.T) {
 	// the control: an acknowledged event that is not there shows
 	l, _ := users[0].judge(t, client, append(users[0].known(), uuid.New()), math.MaxInt)
 	require.Equal(t, 1, l)
-}
-
-func kills() int {
-	switch os.Getenv("DAYBOOK_TEST_LEVEL") {
-	case "ci":
-		return 500
-	case "nightly":
-		return 10_000
-	}
-	return 3
 }

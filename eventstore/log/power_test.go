@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
+
+	"daybook.example/test/level"
 )
 
 var powerSeed = flag.Uint64("power.seed", 0, "repeat the life of this seed only")
@@ -108,7 +110,7 @@ func lives(t *testing.T, cuts int, deaf func(access) bool) (wrong int, example e
 // or seen is lost.
 func TestGivenPowerCutsThenNothingAcknowledgedIsLost(t *testing.T) {
 	t.Parallel()
-	wrong, err := lives(t, level(100, 2000, 50_000), nil)
+	wrong, err := lives(t, level.Of(100, 2000, 50_000), nil)
 	require.Zero(t, wrong, "%v", err)
 }
 
@@ -121,7 +123,7 @@ func TestGivenDeafSyncsThenPowerCutsLose(t *testing.T) {
 		"of the folder": func(a access) bool { return a.kind == "sync folder" },
 	} {
 		t.Run(name, func(t *testing.T) {
-			wrong, _ := lives(t, level(50, 200, 1000), deaf)
+			wrong, _ := lives(t, level.Of(50, 200, 1000), deaf)
 			require.Positive(t, wrong)
 		})
 	}

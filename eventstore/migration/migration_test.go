@@ -20,6 +20,7 @@ import (
 	"daybook.example/eventstore/eventstoretest"
 	"daybook.example/eventstore/migration"
 	"daybook.example/eventstore/proof"
+	"daybook.example/test/level"
 )
 
 // A pair of nodes: one with a history, one without.
@@ -194,7 +195,7 @@ func (p *pair) requireMap(report migration.Report) {
 
 func TestGivenAWholeHistoryWhenCopiedThenTheTargetIsTheSame(t *testing.T) {
 	t.Parallel()
-	for range level(3, 30, 300) {
+	for range level.Of(3, 30, 300) {
 		seed := rand.Uint64()
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
@@ -244,7 +245,7 @@ func TestGivenAnAppendThatMustBeSplitWhenItBroughtAStreamBackThenTheEndIsTheSame
 
 func TestGivenARunThatWasStoppedAnywhereWhenRunAgainThenItGoesOn(t *testing.T) {
 	t.Parallel()
-	for range level(2, 12, 200) {
+	for range level.Of(2, 12, 200) {
 		seed := rand.Uint64()
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()

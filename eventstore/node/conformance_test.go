@@ -32,6 +32,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"daybook.example/eventstore/log"
+	"daybook.example/test/level"
 )
 
 // The official client's own tests, from the module cache, run against this node.
@@ -74,7 +75,7 @@ const notRun = "^(TestExpectations|TestPlugins|TestProjections)$"
 
 func conformanceLevel(t *testing.T) {
 	t.Helper()
-	if os.Getenv("DAYBOOK_TEST_LEVEL") == "" {
+	if level.Few() {
 		t.Skip("the client's own tests run with make conformance")
 	}
 }

@@ -27,6 +27,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"daybook.example/eventstore/log"
+	"daybook.example/test/level"
 )
 
 const (
@@ -294,7 +295,7 @@ func positions(t *testing.T, c *esdb.Client) (all []uint64) {
 // less, and only of the median of several rounds: a busy machine alone makes it 4
 // in one and 0.4 in the next.
 func TestStalledSubscribersHurtNobody(t *testing.T) {
-	count, events := level(100, 1000, 1000), level(400, 2400, 20000)
+	count, events := level.Of(100, 1000, 1000), level.Of(400, 2400, 20000)
 	n := startApart(t, false)
 	c := n.client()
 	n.fill(c)
@@ -302,7 +303,7 @@ func TestStalledSubscribersHurtNobody(t *testing.T) {
 	h.work(events) // warm
 	empty, grown := n.memory(), 0
 	var slower comparison
-	for round := range level(1, 5, 7) {
+	for round := range level.Of(1, 5, 7) {
 		alone := h.work(events)
 		ctx, cancel := context.WithCancel(t.Context())
 		stalled := n.stall(ctx, count)
@@ -312,7 +313,7 @@ func TestStalledSubscribersHurtNobody(t *testing.T) {
 		grown = max(grown, n.memory()-empty)
 		if round == 0 {
 			all := positions(t, c)
-			for i := range level(3, 20, 100) {
+			for i := range level.Of(3, 20, 100) {
 				readAtLast(t, stalled[i*len(stalled)/100], all)
 			}
 		}
@@ -335,7 +336,7 @@ func TestStalledSubscribersHurtNobody(t *testing.T) {
 // The control: given a node whose readers hold what they like, a thousand who
 // stall take more memory than they may.
 func TestStalledSubscribersWouldFillTheMemory(t *testing.T) {
-	if level(0, 1, 1) == 0 {
+	if level.Few() {
 		t.Skip("takes a thousand subscribers: DAYBOOK_TEST_LEVEL=ci")
 	}
 	n := startApart(t, true)

@@ -15,6 +15,7 @@ import (
 	"daybook.example/eventstore"
 	"daybook.example/eventstore/eventstoretest"
 	"daybook.example/eventstore/subscription"
+	"daybook.example/test/level"
 )
 
 const groupStream = "consumergroup-g::s"
@@ -120,10 +121,7 @@ func TestAMemberThatLostItsSeatIsFenced(t *testing.T) {
 // given members that come and go and refuse, when all events have been acknowledged, then each came at least once and no member saw them out of order
 func TestAGroupLosesNothingWhileMembersComeAndGo(t *testing.T) {
 	t.Parallel()
-	count := 300
-	if inFull() {
-		count = 3000
-	}
+	count := level.Of(300, 3000, 3000)
 	node := eventstoretest.Start(t)
 	client := node.Connect()
 	seen := map[string]int{}

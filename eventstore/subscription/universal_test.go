@@ -23,6 +23,7 @@ import (
 	"daybook.example/eventstore/log"
 	"daybook.example/eventstore/node"
 	"daybook.example/eventstore/subscription"
+	"daybook.example/test/level"
 )
 
 // Watermill's universal suite. In full, as CI runs it, a node in a process of its
@@ -46,14 +47,9 @@ func TestUniversalSuiteWithGroups(t *testing.T) {
 	universal(t, tests.Features{ConsumerGroups: true, Persistent: true, GuaranteedOrder: true}, "everybody")
 }
 
-func inFull() bool {
-	level := os.Getenv("DAYBOOK_TEST_LEVEL")
-	return level == "ci" || level == "nightly"
-}
-
 func universal(t *testing.T, features tests.Features, group string) {
 	socket := eventstoretest.Start(t).Socket
-	if features.ForceShort = !inFull(); inFull() {
+	if features.ForceShort = level.Few(); !features.ForceShort {
 		socket, features.RestartServiceCommand = killableNode(t)
 	}
 	if underRace {
@@ -284,10 +280,7 @@ func connect(t *testing.T, socket string) *eventstore.Client {
 // given a node that is killed under load, when it comes back, then what was published is delivered in order, with and without a group
 func TestExactAcrossKillsOfTheNode(t *testing.T) {
 	t.Parallel()
-	count, kills := 600, 1
-	if inFull() {
-		count, kills = 6000, 4
-	}
+	count, kills := level.Of(600, 6000, 6000), level.Of(1, 4, 4)
 	socket, restart := killableNode(t)
 	publisher := newPublisher(t, subscription.PublisherConfig{Client: connect(t, socket)})
 	alone := newEvents(t, subscription.EventConfig{Client: connect(t, socket)}).subscribe("killed")

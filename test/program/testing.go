@@ -7,15 +7,13 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"daybook.example/test/level"
 )
 
-// Level says how much a test does: the default of make test, or CI's numbers.
-func Level(few, ci int) int {
-	if os.Getenv("DAYBOOK_TEST_LEVEL") == "ci" {
-		return ci
-	}
-	return few
-}
+// Level says how much a test does: the default of make test, or CI's numbers,
+// which are nightly's, too.
+func Level(few, ci int) int { return level.Of(few, ci, ci) }
 
 // binary is the program that this test package built.
 var binary string
