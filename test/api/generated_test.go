@@ -19,6 +19,7 @@ import (
 	"pgregory.net/rapid"
 
 	"daybook.example/domain/access"
+	"daybook.example/test/level"
 	"daybook.example/test/program"
 )
 
@@ -54,8 +55,9 @@ func TestGeneratedRequestsGetDocumentedAnswers(t *testing.T) {
 		}
 	})
 	require.NoError(t, s.Client().CaughtUp(t.Context()), "what was recorded stops no projection")
-	t.Logf("answers by status: %v; %d of %d operations succeeded at least once", statuses, len(succeeded), len(operations))
-	require.Greater(t, len(succeeded), program.Level(len(operations)/2, len(operations)*7/10), "a generator that is always refused shows little: %v", slices.Sorted(maps.Keys(succeeded)))
+	t.Logf("seed %s: answers by status: %v; %d of %d operations succeeded at least once", seed(), statuses, len(succeeded), len(operations))
+	tenths := level.Of(5, 8, 7) // by night chance may leave some out
+	require.Greater(t, len(succeeded)*10, len(operations)*tenths, "a generator that is always refused shows little: %v", slices.Sorted(maps.Keys(succeeded)))
 }
 
 // An operation is one of the document.

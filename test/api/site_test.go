@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"flag"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"strconv"
@@ -16,16 +17,26 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"daybook.example/domain/access"
+	"daybook.example/test/level"
 	"daybook.example/test/program"
 )
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := flag.Set("rapid.checks", strconv.Itoa(program.Level(60, 2500))); err != nil {
-		panic(err)
+	set := map[string]int{"rapid.checks": level.Of(60, 2500, 2500)}
+	if seed() == "0" { // not given
+		set["rapid.seed"] = level.Of(1, 2, rand.Int()) // the same requests each time, but by night
+	}
+	for name, value := range set {
+		if err := flag.Set(name, strconv.Itoa(value)); err != nil {
+			panic(err)
+		}
 	}
 	os.Exit(program.Main(m))
 }
+
+// seed is what the generated requests are drawn from.
+func seed() string { return flag.Lookup("rapid.seed").Value.String() }
 
 // A site is the program at work on a small company, with a token for each role.
 type site struct {
