@@ -55,7 +55,7 @@ func (m *Main) importPlan(ctx context.Context, api *client, plan adventureworks.
 	run := importRun{api: api, progress: m.progress("import", len(plan.Lines)), outcome: adventureworks.NewOutcome(plan)}
 	for _, lines := range plan.Steps() {
 		if err := run.send(ctx, lines); err != nil {
-			run.progress.abort()
+			run.progress.end()
 			return hint(err, "repeat the import: it goes on where it stopped")
 		}
 	}
@@ -86,7 +86,7 @@ func (m *Main) printReport(report adventureworks.Report) error {
 
 type importRun struct {
 	api      *client
-	progress progress
+	progress *progress
 	outcome  *adventureworks.Outcome
 	last     eventstore.Position
 }

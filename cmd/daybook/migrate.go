@@ -119,7 +119,7 @@ func logFolder(path string, fresh bool) (dir, error) {
 }
 
 func (m *Main) copyLog(ctx context.Context, f migrating, from, to *engine) error {
-	shown := m.copyProgress()
+	shown := &copyProgress{main: m}
 	report, err := migration.Run(ctx, migration.Options{
 		From: from.store.ReadOnly(), To: to.store, Map: f.mapFile, AppendMax: f.appendMax, Cutover: f.cutover, Progress: shown.show,
 	})

@@ -11,98 +11,106 @@ import (
 	"golang.org/x/term"
 )
 
-// A progress shows how far long work is: a bar on a terminal, elsewhere a plain
-// line now and then.
-type progress interface {
-	step()
-	done()
-	abort()
-}
-
-func (m *Main) progress(name string, total int) progress {
-	if f, ok := m.Stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		bars := mpb.New(mpb.WithOutput(m.Stderr), mpb.WithWidth(48))
-		return &barProgress{bars, bars.AddBar(int64(total),
-			mpb.PrependDecorators(decor.Name(name), decor.CountersNoUnit(" %d/%d")),
-			mpb.AppendDecorators(decor.Percentage(), decor.AverageETA(decor.ET_STYLE_GO, decor.WCSyncSpace)))}
-	}
-	return &lineProgress{out: m.Stderr, name: name, total: total, last: time.Now()}
-}
-
-type barProgress struct {
-	bars *mpb.Progress
-	bar  *mpb.Bar
-}
-
-func (p *barProgress) step()  { p.bar.Increment() }
-func (p *barProgress) done()  { p.bars.Wait() }
-func (p *barProgress) abort() { p.bar.Abort(false); p.bars.Wait() }
-
-const linesEvery = 2 * time.Second
-
-type lineProgress struct {
-	out      io.Writer
-	name     string
-	n, total int
-	last     time.Time
-}
-
-func (p *lineProgress) step() {
-	p.n++
-	if time.Since(p.last) >= linesEvery {
-		p.last = time.Now()
-		fmt.Fprintf(p.out, "%s: %d of %d\n", p.name, p.n, p.total)
-	}
-}
-
-func (p *lineProgress) done()  { fmt.Fprintf(p.out, "%s: %d of %d\n", p.name, p.n, p.total) }
-func (p *lineProgress) abort() {}
-
-// bytes shows how far work is that is told in bytes, once it takes longer than a
-// moment. The caller calls end when it is over.
-func (m *Main) bytes(name string) (tell func(done, total int64), end func()) {
-	p := &byteProgress{main: m, name: name, begun: time.Now()}
-	return p.tell, p.end
-}
-
 const (
-	moment = time.Second
-	mib    = 1 << 20
+	moment     = time.Second     // work that takes no longer shows nothing
+	linesEvery = 2 * time.Second // where there is no bar
+	mib        = 1 << 20
 )
 
-type byteProgress struct {
-	main  *Main
-	name  string
-	begun time.Time
-	bars  *mpb.Progress
-	bar   *mpb.Bar
-	last  time.Time
+// A meter shows how far long work is: a bar on a terminal, elsewhere a plain line
+// now and then.
+type meter struct {
+	out    io.Writer
+	name   string
+	count  decor.Decorator   // behind the name
+	beside []decor.Decorator // behind the bar, before the time that is left
+	quiet  time.Duration     // nothing is shown before
+	begun  time.Time
+	last   time.Time // when there was a line
+	bars   *mpb.Progress
+	bar    *mpb.Bar
 }
 
-func (p *byteProgress) tell(done, total int64) {
-	if time.Since(p.begun) < moment {
-		return
+func (m *Main) meter(name string, count decor.Decorator, beside ...decor.Decorator) *meter {
+	return &meter{out: m.Stderr, name: name, count: count, beside: beside, quiet: moment, begun: time.Now()}
+}
+
+func (p *meter) terminal() bool {
+	f, ok := p.out.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// show moves the bar, or says in a line how far the work is.
+func (p *meter) show(done, total int64, line func() string) {
+	switch {
+	case time.Since(p.begun) < p.quiet:
+	case p.terminal():
+		p.draw(done, total)
+	default:
+		p.lines(line)
 	}
-	f, ok := p.main.Stderr.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
-		if time.Since(p.last) >= linesEvery {
-			p.last = time.Now()
-			fmt.Fprintf(p.main.Stderr, "%s: %d of %d MiB\n", p.name, done/mib, total/mib)
-		}
-		return
+}
+
+// lines says it in lines, also on a terminal.
+func (p *meter) lines(line func() string) {
+	if time.Since(p.last) >= linesEvery {
+		p.say(line())
 	}
+}
+
+func (p *meter) say(line string) {
+	p.last = time.Now()
+	fmt.Fprintln(p.out, line)
+}
+
+func (p *meter) draw(done, total int64) {
 	if p.bar == nil {
-		p.bars = mpb.New(mpb.WithOutput(f), mpb.WithWidth(48))
-		p.bar = p.bars.AddBar(total,
-			mpb.PrependDecorators(decor.Name(p.name), decor.CountersKibiByte(" % .0f / % .0f")),
-			mpb.AppendDecorators(decor.Percentage(), decor.AverageETA(decor.ET_STYLE_GO, decor.WCSyncSpace)))
+		beside := append(p.beside, decor.AverageETA(decor.ET_STYLE_GO, decor.WCSyncSpace))
+		p.bars = mpb.New(mpb.WithOutput(p.out), mpb.WithWidth(48))
+		p.bar = p.bars.AddBar(0, mpb.PrependDecorators(decor.Name(p.name), p.count), mpb.AppendDecorators(beside...)) // the total may grow
 	}
+	p.bar.SetTotal(total, false)
 	p.bar.SetCurrent(done)
 }
 
-func (p *byteProgress) end() {
+// end leaves the bar as it is.
+func (p *meter) end() {
 	if p.bar != nil {
-		p.bar.Abort(false) // does nothing to one that is complete
+		p.bar.Abort(false)
 		p.bars.Wait()
+		p.bars, p.bar = nil, nil
 	}
+}
+
+// progress shows how many of a number of things are done.
+func (m *Main) progress(name string, total int) *progress {
+	return &progress{meter: m.meter(name, decor.CountersNoUnit(" %d/%d"), decor.Percentage()), total: total}
+}
+
+type progress struct {
+	*meter
+	n, total int
+}
+
+func (p *progress) line() string { return fmt.Sprintf("%s: %d of %d", p.name, p.n, p.total) }
+
+func (p *progress) step() {
+	p.n++
+	p.show(int64(p.n), int64(p.total), p.line)
+}
+
+func (p *progress) done() {
+	if !p.terminal() {
+		p.say(p.line())
+	}
+	p.end()
+}
+
+// bytes shows how far work is that is told in bytes. The caller calls end when it
+// is over.
+func (m *Main) bytes(name string) (tell func(done, total int64), end func()) {
+	p := m.meter(name, decor.CountersKibiByte(" % .0f / % .0f"), decor.Percentage())
+	return func(done, total int64) {
+		p.show(done, total, func() string { return fmt.Sprintf("%s: %d of %d MiB", name, done/mib, total/mib) })
+	}, p.end
 }
