@@ -255,7 +255,7 @@ func (c *checker) missing(base uint64) (next uint64, more bool, err error) {
 		return bases[i], true, nil
 	}
 	if c.live == nil && !c.ended {
-		c.fault(&segmentFile{segmentHeader: segmentHeader{base: base}, path: segmentName(base)}, base, "the segment is missing: every one before it is sealed")
+		c.fault(&segmentFile{segmentHeader: segmentHeader{base: base}, path: segmentName(base)}, base, "the segment is missing, and every one before it is sealed")
 	}
 	return 0, false, nil
 }
@@ -423,6 +423,12 @@ func (c *checker) tail(s *segmentFile, end uint64) (done bool, err error) {
 	return true, nil
 }
 
+// named tells whether the last fault is the one at a position.
+func (c *checker) named(at uint64) bool {
+	n := len(c.report.Faults)
+	return n > 0 && c.report.Faults[n-1].Before != nil && c.report.Faults[n-1].Position == at
+}
+
 // unused checks a segment behind the one that is not sealed: it was made ahead,
 // unless the log has gone on into it meanwhile.
 func (c *checker) unused(s *segmentFile) error {
@@ -492,6 +498,9 @@ func (c *checker) conclude() {
 	}
 	if reason := c.snapshot.conclude(c.report, c.hole >= 0); reason != "" {
 		c.beside(snapshotName, reason)
+	}
+	if c.hole < 0 && c.live != nil && c.snapshot.beyond(c.report) && !c.named(c.report.End) {
+		c.fault(c.live, c.report.End, fmt.Sprintf("the log ends here, but by its %s it had events up to position %d", snapshotName, c.snapshot.point.covered))
 	}
 	c.settle(c.close(c.report.End))
 }

@@ -2,7 +2,6 @@ package log
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 )
 
@@ -79,10 +78,14 @@ func (k *snapshotCheck) conclude(r *Report, holes bool) string {
 	switch {
 	case k.point.logID != r.LogID:
 		return "the snapshot of the index is of another log" + needless
-	case k.point.covered > r.End:
-		return fmt.Sprintf("the snapshot of the index knows events up to position %d, and the log ends before: its end may be lost", k.point.covered)
+	case k.beyond(r): // a fault of the log
 	case known != k.events || k.places != len(k.index.places):
 		return "the snapshot of the index has events that the log has not" + needless
 	}
 	return ""
+}
+
+// beyond tells whether the snapshot knows more than the log holds.
+func (k *snapshotCheck) beyond(r *Report) bool {
+	return k != nil && k.index != nil && k.wrong == "" && k.point.logID == r.LogID && k.point.covered > r.End
 }

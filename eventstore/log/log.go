@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -133,7 +132,7 @@ func (l *Log) open() (err error) {
 // create makes the first segment and with it the log's ID.
 func (l *Log) create(r *recovery) error {
 	if r.durable > 0 {
-		return &Damaged{File: filepath.Join(l.options.Dir, segmentName(0)), Reason: "every segment is missing, but the log was in use"}
+		return missing(l.options.Dir, 0, "as all are, but the log was in use")
 	}
 	f := l.newFiller(l.options.newID())
 	f.hurry.Store(true)

@@ -232,6 +232,18 @@ func (p *page) put(r Record, maxEvents, maxBytes int) (full bool) {
 	return len(p.records) >= maxEvents || p.bytes >= maxBytes
 }
 
+// ReadAt reads once more the record at a position that a read gave.
+func (l *Log) ReadAt(at uint64) (Record, error) {
+	end, _ := l.index.extent()
+	w := l.takeWindow(end, streamWindow)
+	defer l.windows.Put(w)
+	v, err := w.record(at)
+	if err != nil {
+		return Record{}, err
+	}
+	return v.record(), nil
+}
+
 // Head is the position of the last durable event, 0 in an empty log.
 func (l *Log) Head() uint64 {
 	_, head := l.index.extent()

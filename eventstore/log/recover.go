@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 	"io/fs"
 	"math"
+	"path/filepath"
 
 	"github.com/google/uuid"
 )
@@ -51,7 +52,7 @@ func (r *recovery) segments() error {
 	}
 	if r.live < 0 {
 		last := r.chain[len(r.chain)-1]
-		return last.damaged(uint64(last.size)+last.base, "the segment after this one is missing: every segment is sealed")
+		return missing(filepath.Dir(last.path), last.next(), "and every one before it is sealed")
 	}
 	return nil
 }

@@ -131,12 +131,19 @@ func follows(chain []*segment) error {
 		want, id = before.next(), before.logID
 	}
 	switch {
+	case last.base > want:
+		return missing(filepath.Dir(last.path), want, "and there are later ones")
 	case last.base != want:
-		return &Damaged{File: last.path, Reason: fmt.Sprintf("a segment is missing before it: position %d should come next", want)}
+		return &Damaged{File: last.path, Reason: fmt.Sprintf("position %d should come next", want)}
 	case last.logID != id:
 		return &Damaged{File: last.path, Reason: "the segment belongs to another log"}
 	}
 	return nil
+}
+
+// missing names a segment that is not there.
+func missing(dir string, base uint64, because string) error {
+	return &Damaged{File: filepath.Join(dir, segmentName(base)), Reason: "the segment is missing, " + because}
 }
 
 // readFooter tells whether the segment is sealed, and by what footer.
