@@ -24,6 +24,8 @@ func (w *writes) employeeRoutes() {
 	add(w, write{path: employeePath + "bank-accounts", action: edge.ChangeBankAccount, summary: "Name the account that pay goes to"}, changing[employee.ChangeBankAccount](w))
 	add(w, write{path: employeePath + "terminations", action: edge.TerminateEmployee, summary: "Terminate an employment"}, changing[employee.Terminate](w))
 	add(w, write{path: employeePath + "retirements", action: edge.RetireEmployee, summary: "Retire an employee"}, changing[employee.Retire](w))
+	add(w, write{path: employeePath + "probation/confirmations", action: edge.ConfirmProbation, summary: "Confirm that a probation is passed"}, changing[employee.ConfirmProbation](w))
+	add(w, write{path: employeePath + "probation/extensions", action: edge.ExtendProbation, summary: "Put off the end of a probation"}, changing[employee.ExtendProbation](w))
 	add(w, write{path: employeePath + "rehires", action: edge.RehireEmployee, summary: "Rehire an employee"}, w.rehire)
 	add(w, write{path: employeePath + "corrections", action: edge.CorrectEmployee, summary: "Correct the record of a fact"}, w.correct)
 	add(w, write{path: employeePath + "rescissions", action: edge.RescindEmployee, summary: "Rescind a fact that never was"}, w.rescind)
@@ -93,6 +95,8 @@ func (w *writes) correct(ctx context.Context, c call, body employee.Correct) (pe
 		edge.ChangeBankAccount:  body.BankAccount != nil,
 		edge.TerminateEmployee:  body.Termination != nil,
 		edge.RetireEmployee:     body.Retirement != nil,
+		edge.ConfirmProbation:   body.Confirmation != nil,
+		edge.ExtendProbation:    body.Extension != nil,
 	} {
 		if given {
 			err = errors.Join(err, c.may(action, id))
@@ -117,6 +121,8 @@ var actionOf = map[string]edge.Action{
 	employee.BankAccountChanged{}.EventType():   edge.ChangeBankAccount,
 	employee.EmploymentTerminated{}.EventType(): edge.TerminateEmployee,
 	employee.EmployeeRetired{}.EventType():      edge.RetireEmployee,
+	employee.ProbationConfirmed{}.EventType():   edge.ConfirmProbation,
+	employee.ProbationExtended{}.EventType():    edge.ExtendProbation,
 }
 
 func (w *writes) rescind(ctx context.Context, c call, body employee.Rescind) (pending, error) {

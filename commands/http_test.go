@@ -115,7 +115,7 @@ func (s *site) send(method string, role access.Role, path, body string, headers 
 
 func hireBody(no string) string {
 	return fmt.Sprintf(`{"employee_no":%q,"legal_name":{"given":"Ada","family":"Example"},"birth_date":"1990-05-01",
-		"work_email":"ada@firm.example","legal_entity_id":"6f1e0000-0000-4000-8000-000000000001","hire_date":"2024-01-15","employment_type":"permanent",
+		"work_email":"ada@firm.example","legal_entity_id":"6f1e0000-0000-4000-8000-000000000001","hire_date":"2024-01-15","probation_end":"2024-07-14","employment_type":"permanent",
 		"position":{"position_id":"6f1e0000-0000-4000-8000-000000000002","org_unit_id":"6f1e0000-0000-4000-8000-000000000003","job_title":"Engineer","location_id":"6f1e0000-0000-4000-8000-000000000004","cost_center":"100"}}`, no)
 }
 
@@ -269,6 +269,8 @@ func TestAnEmployeesWholeLifeGoesOverHTTP(t *testing.T) {
 		{access.Payroll, "/bank-accounts", `{"iban":"DE89370400440532013000","holder":"Ada Example","effective_from":"2024-02-01"}`},
 		{access.Payroll, "/corrections", `{"corrects_event_id":"` + paid.Events[0].ID.String() + `","reason_text":"typing error","compensation":{"amount":{"amount":"6600","currency":"EUR"}}}`},
 		{access.Payroll, "/rescissions", `{"rescinds_event_id":"` + paid.Events[0].ID.String() + `","reason_text":"never agreed"}`},
+		{access.HR, "/probation/extensions", `{"probation_end":"2024-09-30","reason_code":"absence","effective_from":"2024-06-03"}`},
+		{access.HR, "/probation/confirmations", `{"on":"2024-09-30"}`},
 		{access.HR, "/terminations", `{"last_day":"2024-12-31","ground":"mutual"}`},
 		{access.HR, "/rehires", `{"hire_date":"2025-06-01","position":{"position_id":"6f1e0000-0000-4000-8000-000000000002","org_unit_id":"6f1e0000-0000-4000-8000-000000000003","job_title":"Engineer","location_id":"6f1e0000-0000-4000-8000-000000000004","cost_center":"100"}}`},
 		{access.HR, "/positions", `{"position_id":"6f1e0000-0000-4000-8000-000000000002","org_unit_id":"6f1e0000-0000-4000-8000-000000000003","job_title":"Lead","location_id":"6f1e0000-0000-4000-8000-000000000004","cost_center":"100","effective_from":"2025-07-01","change_reason":"promotion"}`},

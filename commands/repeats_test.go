@@ -60,6 +60,8 @@ func TestEveryWriteRouteAnswersARepeatAlike(t *testing.T) {
 	employee("bank-accounts", `{"iban":"DE89370400440532013000","holder":"Ada Example","effective_from":"2024-02-01"}`)
 	employee("corrections", `{"corrects_event_id":"`+pay+`","reason_text":"typing error","compensation":{"change_reason":"annual"}}`)
 	employee("rescissions", `{"rescinds_event_id":"`+pay+`","reason_text":"never agreed"}`)
+	employee("probation/extensions", `{"probation_end":"2024-09-30","reason_code":"absence","effective_from":"2024-06-03"}`)
+	employee("probation/confirmations", `{"on":"2024-09-30"}`)
 	employee("terminations", `{"last_day":"2024-12-31","ground":"mutual"}`)
 	employee("rehires", `{"hire_date":"2025-06-01","position":`+position+`}}`)
 	employee("positions", position+`,"effective_from":"2025-07-01","change_reason":"promotion"}`)

@@ -123,7 +123,7 @@ func TestEveryCellOfRouteAndRoleIsDeclared(t *testing.T) {
 	path := "/v1/employees/" + id
 	row("hire with pay", "/v1/employees", `{"compensation":`+raise+`}`)
 	row("rehire with pay", path+"/rehires", `{"compensation":`+raise+`}`)
-	for member := range strings.FieldsSeq("hire rehire position manager compensation working_time personal_data bank_account termination retirement") {
+	for member := range strings.FieldsSeq("hire rehire position manager compensation working_time personal_data bank_account termination retirement probation_confirmation probation_extension") {
 		row("correction of "+member, path+"/corrections", `{"`+member+`":{}}`)
 	}
 	row("rescission of pay", path+"/rescissions", `{"reason_text":"x","rescinds_event_id":"`+paid.Events[0].ID.String()+`"}`)

@@ -184,6 +184,22 @@ func TestGivenEachRoleWhenAnEmployeeIsReadThenItSeesWhatTheTableSays(t *testing.
 	require.Equal(t, []string{"2"}, s.walk(access.Employee, "/v1/employees"), "an employee's list is the own record")
 }
 
+func TestGivenAProbationWhenAnEmployeeIsReadThenItIsWhatWasDecidedByThen(t *testing.T) {
+	t.Parallel()
+	c := employeetest.BusyYear(t)
+	s := open(t, c, uuid.Nil, employeetest.Instant("2025-04-04"))
+	who := "/v1/employees/" + domain.Derive("employee", "4").String()
+
+	before := s.ok(access.HR, who+"?valid_at=2026-02-15")
+	require.Equal(t, "2026-02-28", before.at("facts", "employment", "probation_end"))
+	require.Nil(t, before.at("facts", "probation"))
+	require.Equal(t, map[string]any{"status": "extended", "probation_end": "2026-05-31", "reason_code": "absence"},
+		s.ok(access.HR, who+"?valid_at=2026-02-16").at("facts", "probation"))
+	require.Equal(t, map[string]any{"status": "confirmed"}, s.ok(access.HR, who+"?valid_at=2026-05-15").at("facts", "probation"))
+	require.Equal(t, "extended", s.ok(access.HR, who+"?valid_at=2026-05-15&known_at=2025-04-02T23:00:00Z").at("facts", "probation", "status"))
+	require.Len(t, s.ok(access.HR, who+"/facts?attribute=probation").at("items"), 5)
+}
+
 func TestGivenErasedNamesWhenAnEmployeeIsReadThenTheyAreToldErased(t *testing.T) {
 	t.Parallel()
 	c := employeetest.Found(t)

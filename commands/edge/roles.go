@@ -28,6 +28,8 @@ const (
 	ChangeBankAccount  Action = "employees.bank-account"
 	TerminateEmployee  Action = "employees.terminate"
 	RetireEmployee     Action = "employees.retire"
+	ConfirmProbation   Action = "employees.probation-confirm"
+	ExtendProbation    Action = "employees.probation-extend"
 	CorrectEmployee    Action = "employees.correct"
 	RescindEmployee    Action = "employees.rescind"
 	ReadEmployees      Action = "employees.read"
@@ -84,6 +86,8 @@ employees.personal-data  o        x  -       -       -       -          -       
 employees.bank-account   -        -  x       -       -       -          -        x  others
 employees.terminate      -        x  -       -       -       -          -        x  others
 employees.retire         -        x  -       -       -       -          -        x  others
+employees.probation-confirm -     x  -       -       -       -          -        x  others
+employees.probation-extend -      x  -       -       -       -          -        x  others
 employees.correct        -        x  x       -       -       -          -        x  others
 employees.rescind        -        x  x       -       -       -          -        x  others
 employees.read           o        x  x       -       x       x          -        x

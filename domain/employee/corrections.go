@@ -26,6 +26,8 @@ type Correct struct {
 	BankAccount     *ChangeBankAccount  `json:"bank_account,omitempty"`
 	Termination     *Terminate          `json:"termination,omitempty"`
 	Retirement      *Retire             `json:"retirement,omitempty"`
+	Confirmation    *ConfirmProbation   `json:"probation_confirmation,omitempty"`
+	Extension       *ExtendProbation    `json:"probation_extension,omitempty"`
 }
 
 // With hands the context over.
@@ -88,6 +90,8 @@ func (c Correct) named() (member, error) {
 	given = restate(given, "/bank_account", c.BankAccount, ChangeBankAccount.over)
 	given = restate(given, "/termination", c.Termination, Terminate.over)
 	given = restate(given, "/retirement", c.Retirement, Retire.over)
+	given = restate(given, "/probation_confirmation", c.Confirmation, ConfirmProbation.over)
+	given = restate(given, "/probation_extension", c.Extension, ExtendProbation.over)
 	if len(given) != 1 {
 		return member{}, refuse("correction-one-member", "", "state exactly one fact, such as position or compensation")
 	}

@@ -499,6 +499,40 @@ func (c Retire) over(e EmployeeRetired, _ uuid.UUID) EmployeeRetired {
 	return EmployeeRetired{cmp.Or(c.LastDay, e.LastDay), cmp.Or(c.Scheme, e.Scheme)}
 }
 
+// ConfirmProbation says that the probation is passed.
+type ConfirmProbation struct {
+	Context Context     `json:"-"`
+	On      domain.Date `json:"on,omitzero"` // default: today
+}
+
+func (c ConfirmProbation) decide(s State) ([]Event, error) {
+	return s.state(c.Context, "/on", c.over(ProbationConfirmed{c.Context.Today}, s.subject))
+}
+
+func (c ConfirmProbation) over(e ProbationConfirmed, _ uuid.UUID) ProbationConfirmed {
+	return ProbationConfirmed{cmp.Or(c.On, e.On)}
+}
+
+// ExtendProbation puts off the end of a probation that is not over.
+type ExtendProbation struct {
+	Context       Context     `json:"-"`
+	ProbationEnd  domain.Date `json:"probation_end,omitzero"`
+	ReasonCode    string      `json:"reason_code,omitempty"`
+	EffectiveFrom domain.Date `json:"effective_from,omitzero"` // when it was agreed; default: today
+}
+
+func (c ExtendProbation) decide(s State) ([]Event, error) {
+	return s.state(c.Context, "/probation_end", c.over(ProbationExtended{EffectiveFrom: c.Context.Today}, s.subject))
+}
+
+func (c ExtendProbation) over(e ProbationExtended, _ uuid.UUID) ProbationExtended {
+	return ProbationExtended{
+		ProbationEnd:  cmp.Or(c.ProbationEnd, e.ProbationEnd),
+		ReasonCode:    cmp.Or(c.ReasonCode, e.ReasonCode),
+		EffectiveFrom: cmp.Or(c.EffectiveFrom, e.EffectiveFrom),
+	}
+}
+
 // With hands the context over.
 func (c Hire) With(ctx Context) Command { c.Context = ctx; return c }
 
@@ -528,3 +562,9 @@ func (c Terminate) With(ctx Context) Command { c.Context = ctx; return c }
 
 // With hands the context over.
 func (c Retire) With(ctx Context) Command { c.Context = ctx; return c }
+
+// With hands the context over.
+func (c ConfirmProbation) With(ctx Context) Command { c.Context = ctx; return c }
+
+// With hands the context over.
+func (c ExtendProbation) With(ctx Context) Command { c.Context = ctx; return c }

@@ -115,6 +115,23 @@ func employed(more ...Event) []Event {
 	return slices.Clip(append([]Event{hired("2024-01-01"), asClerk("2024-01-01", ForHire)}, more...))
 }
 
+// onProbation is the record of Sally on probation until the end of June.
+func onProbation(more ...Event) []Event {
+	all := employed(more...)
+	all[0] = triedUntil("2024-06-30")
+	return all
+}
+
+func triedUntil(end string) EmployeeHired {
+	e := hired("2024-01-01")
+	e.ProbationEnd = day(end)
+	return e
+}
+
+func extended(from, end string) ProbationExtended {
+	return ProbationExtended{day(end), "absence", day(from)}
+}
+
 func left(lastDay string) EmploymentTerminated {
 	return EmploymentTerminated{LastDay: day(lastDay), Ground: Resignation, EligibleForRehire: true}
 }
@@ -152,6 +169,35 @@ func TestChanges(t *testing.T) {
 		})
 	sally.When(Terminate{LastDay: day("2024-06-30"), Ground: Resignation}.With(ctx)).Then(left("2024-06-30"))
 	sally.When(Retire{LastDay: day("2024-06-30"), Scheme: "statutory"}.With(ctx)).Then(EmployeeRetired{day("2024-06-30"), "statutory"})
+}
+
+func TestAProbationIsExtendedUntilItIsConfirmed(t *testing.T) {
+	t.Parallel()
+	extend := func(from, end string) Command {
+		return ExtendProbation{ProbationEnd: day(end), ReasonCode: "absence", EffectiveFrom: day(from)}.With(ctx)
+	}
+	sally := given(t, onProbation()...)
+	sally.When(ConfirmProbation{}.With(ctx)).Then(ProbationConfirmed{ctx.Today})
+	sally.When(ConfirmProbation{On: day("2024-08-01")}.With(ctx)).Then(ProbationConfirmed{day("2024-08-01")}) // late, but better than never
+	sally.When(ExtendProbation{ProbationEnd: day("2024-09-30"), ReasonCode: "absence"}.With(ctx)).Then(ProbationExtended{day("2024-09-30"), "absence", ctx.Today})
+	sally.When(extend("2024-06-30", "2024-09-30")).Then(extended("2024-06-30", "2024-09-30")) // on the last day
+
+	sally = given(t, onProbation(extended("2024-06-01", "2024-09-30"))...)
+	sally.When(extend("2024-06-01", "2024-09-30")).Then() // nothing new
+	sally.When(extend("2024-06-01", "2024-10-31")).Then(extended("2024-06-01", "2024-10-31"))
+	sally.When(extend("2024-09-30", "2024-10-31")).Then(extended("2024-09-30", "2024-10-31"))
+	sally.When(ConfirmProbation{On: day("2024-06-01")}.With(ctx)).Then(ProbationConfirmed{day("2024-06-01")})
+	given(t, onProbation(ProbationConfirmed{day("2024-06-01")})...).When(ConfirmProbation{On: day("2024-06-01")}.With(ctx)).Then()
+	given(t, onProbation(ProbationConfirmed{day("2024-06-01")}, rescinded(2))...).When(ConfirmProbation{On: day("2024-06-15")}.With(ctx)).Then(ProbationConfirmed{day("2024-06-15")})
+}
+
+func TestARehireMayBringAProbationOfItsOwn(t *testing.T) {
+	t.Parallel()
+	again := rehiredOn("2024-09-01")
+	again.ProbationEnd = day("2024-12-31")
+	sally := given(t, onProbation(ProbationConfirmed{day("2024-04-01")}, left("2024-05-31"), again, asClerk("2024-09-01", ForHire))...)
+	sally.When(ConfirmProbation{On: day("2024-12-31")}.With(ctx)).Then(ProbationConfirmed{day("2024-12-31")})
+	sally.When(rescission(4)).Then(rescinded(4), rescinded(5))
 }
 
 func TestImportedHireMayLackAName(t *testing.T) {

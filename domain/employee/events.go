@@ -29,6 +29,8 @@ var Catalog = domain.NewCatalog(
 	domain.Is(asEvent[BankAccountChanged]),
 	domain.Is(asEvent[EmploymentTerminated]),
 	domain.Is(asEvent[EmployeeRetired]),
+	domain.Is(asEvent[ProbationConfirmed]),
+	domain.Is(asEvent[ProbationExtended]),
 	domain.Is(asEvent[FactCorrected]),
 	domain.Is(asEvent[FactRescinded]),
 )
@@ -153,6 +155,18 @@ type EmployeeRetired struct {
 	Scheme  string      `json:"scheme"`
 }
 
+// ProbationConfirmed says that the probation of a spell is passed, from a day on.
+type ProbationConfirmed struct {
+	On domain.Date `json:"on"`
+}
+
+// ProbationExtended puts off the end of a spell's probation, as agreed on a day.
+type ProbationExtended struct {
+	ProbationEnd  domain.Date `json:"probation_end"`
+	ReasonCode    string      `json:"reason_code"`
+	EffectiveFrom domain.Date `json:"effective_from"`
+}
+
 // FactCorrected says that the record of a fact was wrong and what is right.
 type FactCorrected struct {
 	CorrectsEventID uuid.UUID            `json:"corrects_event_id"`
@@ -236,6 +250,12 @@ func (EmploymentTerminated) EventType() string { return "employee-employment-ter
 func (EmployeeRetired) EventType() string { return "employee-retired" }
 
 // EventType returns the stored name.
+func (ProbationConfirmed) EventType() string { return "employee-probation-confirmed" }
+
+// EventType returns the stored name.
+func (ProbationExtended) EventType() string { return "employee-probation-extended" }
+
+// EventType returns the stored name.
 func (FactCorrected) EventType() string { return "employee-fact-corrected" }
 
 // EventType returns the stored name.
@@ -271,6 +291,12 @@ func (e EmploymentTerminated) EffectiveAt() string { return e.LastDay.String() }
 // EffectiveAt is the last day of the spell.
 func (e EmployeeRetired) EffectiveAt() string { return e.LastDay.String() }
 
+// EffectiveAt is the first day after the probation.
+func (e ProbationConfirmed) EffectiveAt() string { return e.On.String() }
+
+// EffectiveAt is the day on which the later end was agreed.
+func (e ProbationExtended) EffectiveAt() string { return e.EffectiveFrom.String() }
+
 // EffectiveAt is the effective date of what the record should have said.
 func (e FactCorrected) EffectiveAt() string {
 	if effective, ok := e.Replacement.Event.(domain.Effective); ok {
@@ -293,5 +319,7 @@ func (e PersonalDataChanged) evolve(s State, r domain.Recording) State  { return
 func (e BankAccountChanged) evolve(s State, r domain.Recording) State   { return s.recorded(r, e) }
 func (e EmploymentTerminated) evolve(s State, r domain.Recording) State { return s.recorded(r, e) }
 func (e EmployeeRetired) evolve(s State, r domain.Recording) State      { return s.recorded(r, e) }
+func (e ProbationConfirmed) evolve(s State, r domain.Recording) State   { return s.recorded(r, e) }
+func (e ProbationExtended) evolve(s State, r domain.Recording) State    { return s.recorded(r, e) }
 func (e FactCorrected) evolve(s State, r domain.Recording) State        { return s.recorded(r, e) }
 func (e FactRescinded) evolve(s State, r domain.Recording) State        { return s.recorded(r, e) }

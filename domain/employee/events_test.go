@@ -76,6 +76,8 @@ func everyShape() []Event {
 		corrected(5, paid("6100", "2024-02-15")),
 		rescinded(12),
 		EmployeeRetired{day("2050-12-31"), "statutory"},
+		ProbationExtended{day("2024-09-30"), "part-time", day("2024-05-01")},
+		ProbationConfirmed{day("2024-06-15")},
 	}
 }
 
@@ -147,7 +149,7 @@ func TestSubjectsComeFromThePersonalFields(t *testing.T) {
 	t.Parallel()
 	for _, event := range everyShape() {
 		switch event.(type) {
-		case PositionAssigned, ManagerAssigned, WorkingTimeChanged, EmployeeRetired:
+		case PositionAssigned, ManagerAssigned, WorkingTimeChanged, EmployeeRetired, ProbationConfirmed, ProbationExtended:
 			require.Empty(t, domain.Subjects(event), event.EventType())
 		default:
 			require.Equal(t, []uuid.UUID{subject}, domain.Subjects(event), event.EventType())
@@ -159,7 +161,8 @@ func TestSubjectsComeFromThePersonalFields(t *testing.T) {
 func commands() []Command {
 	return []Command{
 		Hire{}, Rehire{}, ChangePosition{}, ChangeManager{}, ChangeCompensation{}, ChangeWorkingTime{},
-		ChangePersonalData{}, ChangeBankAccount{}, Terminate{}, Retire{}, Correct{}, Rescind{},
+		ChangePersonalData{}, ChangeBankAccount{}, Terminate{}, Retire{},
+		ConfirmProbation{}, ExtendProbation{}, Correct{}, Rescind{},
 	}
 }
 

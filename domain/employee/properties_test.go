@@ -38,6 +38,9 @@ func drawPosition(t *rapid.T) ChangePosition {
 func drawHire(t *rapid.T, on domain.Date) Engagement {
 	e := hireOfSally().Engagement
 	e.HireDate = on
+	if rapid.Bool().Draw(t, "on probation") {
+		e.ProbationEnd = on.AddDays(rapid.IntRange(0, calendar/2).Draw(t, "probation"))
+	}
 	if rapid.Bool().Draw(t, "with pay") {
 		c := drawPay(t)
 		e.Compensation = &c
@@ -80,6 +83,10 @@ func drawCorrection(t *rapid.T, recorded []Event) Correct {
 		c.Termination = &Terminate{LastDay: drawDay(t)}
 	case EmployeeRetired:
 		c.Retirement = &Retire{LastDay: drawDay(t)}
+	case ProbationConfirmed:
+		c.Confirmation = &ConfirmProbation{On: drawDay(t)}
+	case ProbationExtended:
+		c.Extension = &ExtendProbation{ProbationEnd: drawDay(t)}
 	case PersonalDataChanged:
 		c.PersonalData = &ChangePersonalData{EffectiveFrom: drawDay(t)}
 	default:
@@ -95,7 +102,7 @@ func drawHireDay(t *rapid.T) domain.Date {
 }
 
 func drawCommand(t *rapid.T, recorded []Event) Command {
-	switch rapid.IntRange(0, 11).Draw(t, "command") {
+	switch rapid.IntRange(0, 13).Draw(t, "command") {
 	case 0:
 		return Hire{PersonalData: hireOfSally().PersonalData, Engagement: drawHire(t, drawHireDay(t))}.With(ctx)
 	case 1:
@@ -116,6 +123,10 @@ func drawCommand(t *rapid.T, recorded []Event) Command {
 		return Rescind{RescindsEventID: fact(drawTarget(t, recorded)), ReasonText: "a mistake"}.With(ctx)
 	case 10:
 		return ChangeManager{ManagerEmployeeID: boss, EffectiveFrom: drawDay(t)}.With(ctx)
+	case 11:
+		return ConfirmProbation{On: drawDay(t)}.With(ctx)
+	case 12:
+		return ExtendProbation{ProbationEnd: drawDay(t), ReasonCode: "absence", EffectiveFrom: drawDay(t)}.With(ctx)
 	default:
 		return rapid.SampledFrom(commands()).Draw(t, "empty").With(ctx)
 	}
@@ -146,6 +157,7 @@ func drawNext(t *rapid.T, facts []Assertion) Command {
 // heads or intervals, only days.
 func requireLegal(t require.TestingT, recorded []Assertion) {
 	facts := Timeline(recorded)
+	var trial trial
 	for offset := range calendar + 2 {
 		date := day("2024-01-01").AddDays(offset)
 		believed := map[Attribute]Fact{}
@@ -168,6 +180,43 @@ func requireLegal(t require.TestingT, recorded []Assertion) {
 		if pay, ok := believed[AttrCompensation]; ok {
 			require.True(t, employed, "no pay outside a spell")
 			require.Equal(t, m.last(AttrCompensation), pay.EventID, date)
+		}
+		if decided, ok := believed[AttrProbation]; ok {
+			require.True(t, employed, "no probation outside a spell")
+			require.Equal(t, m.last(AttrProbation), decided.EventID, date)
+		}
+		if employed {
+			trial.on(t, date, believed)
+		}
+	}
+}
+
+// A trial watches one spell's probation from day to day: it only ever gets
+// longer, never once it is over, and stays confirmed.
+type trial struct {
+	hired, end domain.Date
+	confirmed  bool
+}
+
+func (w *trial) on(t require.TestingT, date domain.Date, believed map[Attribute]Fact) {
+	terms := believed[AttrEmployment].Value.(Employment)
+	if terms.HireDate != w.hired {
+		*w = trial{hired: terms.HireDate, end: terms.ProbationEnd}
+	}
+	decided, _ := believed[AttrProbation].Value.(Probation)
+	switch decided.Status {
+	case "":
+		require.Equal(t, terms.ProbationEnd, w.end, "what was decided holds on: %s", date)
+		require.False(t, w.confirmed, date)
+	case Confirmed:
+		require.False(t, w.end.IsZero(), "only a probation is confirmed: %s", date)
+		w.confirmed = true
+	case Extended:
+		require.False(t, w.confirmed, date)
+		if decided.ProbationEnd != w.end {
+			require.False(t, w.end.IsZero(), "only a probation is extended: %s", date)
+			require.True(t, decided.ProbationEnd.After(w.end) && !date.After(w.end), date)
+			w.end = decided.ProbationEnd
 		}
 	}
 }
@@ -263,6 +312,10 @@ func speaksFor(event Event, attribute Attribute) (domain.Date, bool) {
 		return e.EffectiveFrom, attribute == AttrPosition && e.Kind == Primary
 	case CompensationChanged:
 		return e.EffectiveFrom, attribute == AttrCompensation
+	case ProbationConfirmed:
+		return e.On, attribute == AttrProbation
+	case ProbationExtended:
+		return e.EffectiveFrom, attribute == AttrProbation
 	case PersonalDataChanged:
 		return e.EffectiveFrom, attribute == AttrPhone && e.Phone != nil
 	}

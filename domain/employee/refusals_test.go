@@ -54,7 +54,7 @@ func rescission(i int) Command {
 
 // refusals has every rule at least once.
 func refusals() []refusal {
-	return slices.Concat(lifeRefusals(), fieldRefusals(), personRefusals(), correctionRefusals())
+	return slices.Concat(lifeRefusals(), probationRefusals(), fieldRefusals(), personRefusals(), correctionRefusals())
 }
 
 func lifeRefusals() []refusal {
@@ -86,6 +86,44 @@ func lifeRefusals() []refusal {
 		{"manager-self", "/manager_employee_id", employed(), ChangeManager{ManagerEmployeeID: self}.With(ctx)},
 		{"manager-self", "/manager/manager_employee_id", employed(ManagerAssigned{boss, day("2024-01-01")}), with(correction(2), func(c *Correct) { c.Manager = &ChangeManager{ManagerEmployeeID: self} })},
 		{"rehire-depends", "/rescinds_event_id", append(left2024, rehiredOn("2024-09-01"), asClerk("2024-09-01", ForHire)), rescission(0)},
+	}
+}
+
+func probationRefusals() []refusal {
+	confirm := func(on string) Command { return ConfirmProbation{On: day(on)}.With(ctx) }
+	extend := func(from, end string) Command {
+		return ExtendProbation{ProbationEnd: day(end), ReasonCode: "absence", EffectiveFrom: day(from)}.With(ctx)
+	}
+	confirmedInMay := onProbation(ProbationConfirmed{day("2024-05-01")})
+	extendedInMay := onProbation(extended("2024-05-01", "2024-09-30"))
+	again := rehiredOn("2024-09-01")
+	return []refusal{
+		{"not-hired", "", nil, confirm("2024-06-01")},
+		{"effective-before-hire", "/on", onProbation(), confirm("2023-12-31")},
+		{"outside-spell", "/on", onProbation(left("2024-05-31")), confirm("2024-06-01")},
+		{"outside-spell", "/probation_end", onProbation(left("2024-05-31")), extend("2024-06-01", "2024-09-30")},
+		{"outside-spell", "/last_day", extendedInMay, Terminate{LastDay: day("2024-04-30"), Ground: Mutual}.With(ctx)},
+		{"probation-missing", "/on", employed(), confirm("2024-06-01")},
+		{"probation-missing", "/probation_end", employed(), extend("2024-06-01", "2024-09-30")},
+		{"probation-missing", "/on", onProbation(left("2024-05-31"), again, asClerk("2024-09-01", ForHire)), confirm("2024-09-15")},
+		{"probation-confirmed", "/on", confirmedInMay, confirm("2024-06-01")},
+		{"probation-confirmed", "/on", confirmedInMay, confirm("2024-04-01")},
+		{"probation-confirmed", "/probation_end", confirmedInMay, extend("2024-05-01", "2024-09-30")},
+		{"probation-confirmed", "/on", extendedInMay, confirm("2024-04-30")},
+		{"probation-over", "/probation_end", onProbation(), extend("2024-07-01", "2024-09-30")},
+		{"probation-not-later", "/probation_end", onProbation(), extend("2024-06-01", "2024-06-30")},
+		{"probation-not-later", "/probation_end", extendedInMay, extend("2024-06-01", "2024-09-30")},
+		{"probation-not-later", "/hire", extendedInMay, with(correction(0), func(c *Correct) {
+			c.Hire = &Hire{Engagement: Engagement{ProbationEnd: day("2024-12-31")}}
+		})},
+		{"probation-confirmed", "/probation_confirmation", onProbation(extended("2024-05-01", "2024-09-30"), ProbationConfirmed{day("2024-06-01")}),
+			with(correction(3), func(c *Correct) { c.Confirmation = &ConfirmProbation{On: day("2024-04-01")} })},
+		{"probation-over", "/rescinds_event_id", onProbation(extended("2024-05-01", "2024-07-31"), extended("2024-07-15", "2024-09-30")), rescission(2)},
+		{"required", "/on", onProbation(), ConfirmProbation{}.With(Context{})},
+		{"required", "/probation_end", onProbation(), ExtendProbation{ReasonCode: "absence"}.With(ctx)},
+		{"required", "/reason_code", onProbation(), ExtendProbation{ProbationEnd: day("2024-09-30")}.With(ctx)},
+		{"required", "/effective_from", onProbation(), ExtendProbation{ProbationEnd: day("2024-09-30"), ReasonCode: "absence"}.With(Context{})},
+		{"code-invalid", "/reason_code", onProbation(), ExtendProbation{ProbationEnd: day("2024-09-30"), ReasonCode: "She was ill"}.With(ctx)},
 	}
 }
 

@@ -28,6 +28,10 @@ var Rules = map[string]string{
 	"primary-position-missing": "exactly one primary position on each day of a spell",
 	"manager-self":             "nobody is their own manager",
 	"rehire-depends":           "a hire is not rescinded while a rehire builds on it",
+	"probation-missing":        "a spell that began without a probation has none to confirm or to extend",
+	"probation-confirmed":      "a probation is confirmed once, and not extended after that",
+	"probation-over":           "a probation is extended before it is over",
+	"probation-not-later":      "an extended probation ends later than before",
 
 	"required":                  "the field must be given",
 	"name-missing":              "a hire names the person; only an import may leave the name out",
@@ -413,4 +417,15 @@ func (e EmploymentTerminated) check(at string, _ Context) error {
 
 func (e EmployeeRetired) check(at string, _ Context) error {
 	return cmp.Or(need(at+"/last_day", e.LastDay), need(at+"/scheme", e.Scheme), code(at+"/scheme", e.Scheme))
+}
+
+func (e ProbationConfirmed) check(at string, _ Context) error { return need(at+"/on", e.On) }
+
+func (e ProbationExtended) check(at string, _ Context) error {
+	return cmp.Or(
+		need(at+"/probation_end", e.ProbationEnd),
+		need(at+"/reason_code", e.ReasonCode),
+		need(at+"/effective_from", e.EffectiveFrom),
+		code(at+"/reason_code", e.ReasonCode),
+	)
 }

@@ -56,6 +56,8 @@ func (e PersonalDataChanged) day() domain.Date  { return e.EffectiveFrom }
 func (e BankAccountChanged) day() domain.Date   { return e.EffectiveFrom }
 func (e EmploymentTerminated) day() domain.Date { return e.LastDay }
 func (e EmployeeRetired) day() domain.Date      { return e.LastDay }
+func (e ProbationConfirmed) day() domain.Date   { return e.On }
+func (e ProbationExtended) day() domain.Date    { return e.EffectiveFrom }
 
 func (e PositionAssigned) on(day domain.Date) statement    { e.EffectiveFrom = day; return e }
 func (e ManagerAssigned) on(day domain.Date) statement     { e.EffectiveFrom = day; return e }
@@ -63,6 +65,8 @@ func (e CompensationChanged) on(day domain.Date) statement { e.EffectiveFrom = d
 func (e WorkingTimeChanged) on(day domain.Date) statement  { e.EffectiveFrom = day; return e }
 func (e PersonalDataChanged) on(day domain.Date) statement { e.EffectiveFrom = day; return e }
 func (e BankAccountChanged) on(day domain.Date) statement  { e.EffectiveFrom = day; return e }
+func (e ProbationConfirmed) on(day domain.Date) statement  { e.On = day; return e }
+func (e ProbationExtended) on(day domain.Date) statement   { e.EffectiveFrom = day; return e }
 
 func (e EmployeeHired) begins() (Terms, bool)   { return e.Terms, true }
 func (e EmployeeRehired) begins() (Terms, bool) { return e.Terms, false }
@@ -139,6 +143,14 @@ func (e BankAccountChanged) states(o origin, say voice) {
 		BIC:    refer(o, "/bic", e.BIC),
 		Holder: refer(o, "/holder", e.Holder),
 	})
+}
+
+func (e ProbationConfirmed) states(_ origin, say voice) {
+	say(AttrProbation, Probation{Status: Confirmed})
+}
+
+func (e ProbationExtended) states(_ origin, say voice) {
+	say(AttrProbation, Probation{Extended, e.ProbationEnd, e.ReasonCode})
 }
 
 // Ends of a spell state nothing of the days after: the fold reads ends().

@@ -18,7 +18,7 @@ type Assertion = domain.Recorded[Event]
 // An Attribute is one thing that is so or otherwise on any given day.
 type Attribute string
 
-// The attributes. The first five belong to a spell of employment and end with
+// The attributes. The first seven belong to a spell of employment and end with
 // it, as do secondary positions; all others belong to the person and do not: a
 // former employee keeps name, address and the account for the last pay.
 const (
@@ -27,7 +27,8 @@ const (
 	AttrPosition     Attribute = "position" // the primary one
 	AttrManager      Attribute = "manager"
 	AttrCompensation Attribute = "compensation"
-	AttrFTE          Attribute = "fte" // with weekly hours and schedule, where known
+	AttrFTE          Attribute = "fte"       // with weekly hours and schedule, where known
+	AttrProbation    Attribute = "probation" // what was decided about it; how it began stands in employment
 
 	AttrLegalName     Attribute = "legal_name"
 	AttrPreferredName Attribute = "preferred_name"
@@ -52,7 +53,7 @@ func SecondaryPosition(position uuid.UUID) Attribute {
 // OfSpell reports whether the attribute ends with the spell of employment.
 func (a Attribute) OfSpell() bool {
 	switch a {
-	case AttrEmployment, AttrLegalEntity, AttrPosition, AttrManager, AttrCompensation, AttrFTE:
+	case AttrEmployment, AttrLegalEntity, AttrPosition, AttrManager, AttrCompensation, AttrFTE, AttrProbation:
 		return true
 	}
 	return strings.HasPrefix(string(a), secondaryPrefix)
@@ -143,6 +144,23 @@ type Manager struct {
 	ManagerEmployeeID uuid.UUID `json:"manager_employee_id"`
 }
 
+// Probation is the value of AttrProbation. Nothing is said before the first
+// decision: until then the probation ends as the terms of the spell say.
+type Probation struct {
+	Status       ProbationStatus `json:"status"`
+	ProbationEnd domain.Date     `json:"probation_end,omitzero"` // of an extended one
+	ReasonCode   string          `json:"reason_code,omitempty"`
+}
+
+// A ProbationStatus is what was decided about a probation.
+type ProbationStatus string
+
+// The decisions.
+const (
+	Extended  ProbationStatus = "extended"
+	Confirmed ProbationStatus = "confirmed"
+)
+
 // Compensation is the value of AttrCompensation.
 type Compensation struct {
 	PayBasis     PayBasis          `json:"pay_basis"`
@@ -229,6 +247,9 @@ func fold(assertions []Assertion) folded {
 			f.cut(said[first:next])
 		} else {
 			f.carry(said[first:next])
+		}
+		if said[first].attribute == AttrProbation {
+			f.requireProbation(said[first:next])
 		}
 		first = next
 	}
@@ -352,6 +373,32 @@ func (f *folded) requirePosition() {
 		starts := func(fact Fact) bool { return fact.Attribute == AttrPosition && fact.From == s.from }
 		if !slices.ContainsFunc(f.facts, starts) {
 			f.violate("primary-position-missing", s.from, "a spell needs a primary position from its first day on")
+		}
+	}
+}
+
+// requireProbation goes through what was decided in each spell: a probation is
+// extended while it lasts, each time to a later end, until it is confirmed.
+func (f *folded) requireProbation(said []asserted) {
+	for _, s := range f.spells {
+		end, confirmed := s.terms.ProbationEnd, false
+		for _, a := range said {
+			decided := a.value.(Probation)
+			switch {
+			case !s.holds(a.from):
+			case end.IsZero():
+				f.violate("probation-missing", a.from, "this spell of employment began without a probation")
+			case confirmed:
+				f.violate("probation-confirmed", a.from, "the probation is confirmed already; correct or rescind the confirmation")
+			case decided.Status == Confirmed:
+				confirmed = true
+			case a.from.After(end):
+				f.violate("probation-over", a.from, "the probation ended on "+end.String())
+			case !decided.ProbationEnd.After(end):
+				f.violate("probation-not-later", a.from, "the probation lasts until "+end.String()+" already")
+			default:
+				end = decided.ProbationEnd
+			}
 		}
 	}
 }

@@ -310,6 +310,37 @@ func TestPersonalFieldsHaveTimelinesOfTheirOwn(t *testing.T) {
 	require.Equal(t, fact(0), born.EventID, "what a change does not name stays")
 }
 
+func TestProbationIsWhatWasDecidedAboutIt(t *testing.T) {
+	t.Parallel()
+	said := onProbation(extended("2024-05-01", "2024-09-30"), ProbationConfirmed{day("2024-08-01")}, left("2024-08-31"))
+	probationOn := func(date string, events ...Event) any {
+		f, _ := on(Timeline(record(events...)), AttrProbation, date)
+		return f.Value
+	}
+	for date, want := range map[string]any{
+		"2024-04-30": nil, // as the terms of the hire say
+		"2024-05-01": Probation{Extended, day("2024-09-30"), "absence"},
+		"2024-07-31": Probation{Extended, day("2024-09-30"), "absence"},
+		"2024-08-01": Probation{Status: Confirmed},
+		"2024-08-31": Probation{Status: Confirmed},
+		"2024-09-01": nil,
+	} {
+		require.Equal(t, want, probationOn(date, said...), date)
+	}
+	longer := corrected(2, extended("2024-05-01", "2024-10-31"))
+	require.Equal(t, Probation{Extended, day("2024-10-31"), "absence"}, probationOn("2024-07-31", append(said, longer)...))
+	require.Nil(t, probationOn("2024-07-31", append(said, longer, rescinded(2))...), "a rescission takes its corrections with it")
+	require.Equal(t, Probation{Extended, day("2024-09-30"), "absence"}, probationOn("2024-08-01", append(said, rescinded(3))...))
+
+	c := correction(2)
+	c.Extension = &ExtendProbation{ProbationEnd: day("2024-10-31")}
+	given(t, said...).When(c.With(ctx)).Then(longer)
+	c = correction(3)
+	c.Confirmation = &ConfirmProbation{On: day("2024-08-02")}
+	given(t, said...).When(c.With(ctx)).Then(corrected(3, ProbationConfirmed{day("2024-08-02")}))
+	given(t, said...).When(rescission(3)).Then(rescinded(3))
+}
+
 // TestValuesAreReadyForStorage pins what projections store of each attribute.
 func TestValuesAreReadyForStorage(t *testing.T) {
 	t.Parallel()

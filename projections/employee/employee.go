@@ -22,7 +22,8 @@ import (
 // Name is the projection's name.
 const Name = "employee_fact"
 
-// Version counts the shapes of the tables.
+// Version counts the shapes of the tables. Types of events that were never written
+// before may join Events under the same version: what is in the tables stays right.
 const Version = 1
 
 var (

@@ -184,6 +184,20 @@ func TestGivenAnyPositionWhenFactsAreReadAsKnownThereThenTheyAreTheFoldOfWhatWas
 	}
 }
 
+func TestGivenAProbationWhenItIsExtendedAndConfirmedThenItsFactsAreRectangles(t *testing.T) {
+	t.Parallel()
+	v := project(t, employeetest.BusyYear(t), 4)
+	probation := func(day, known string) [][]string {
+		return v.rows(`select value ->> 'status', coalesce(value ->> 'probation_end', ''), cause from api.employee_fact
+			where attribute = 'probation' and valid @> $1::date and recorded @> $2::bigint`, day, v.Known(known))
+	}
+	require.Empty(t, probation("2026-02-15", "2025-04-03"), "until the first decision the terms of the spell hold")
+	require.Equal(t, [][]string{{"extended", "2026-05-31", "changed"}}, probation("2026-05-15", "2025-04-02"))
+	require.Equal(t, [][]string{{"confirmed", "", "corrected"}}, probation("2026-05-15", "2025-04-03"))
+	require.Equal(t, [][]string{{"confirmed", "", "changed"}}, probation("2026-05-31", "2025-04-02"))
+	require.Empty(t, v.rows(`select value from read.employee_fact where attribute = 'probation'`), "no dashboard shows who is on trial")
+}
+
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	c := employeetest.BusyYear(t)

@@ -142,7 +142,8 @@ func BusyYear(t testing.TB) *Company {
 	return c
 }
 
-// comeAndGo is somebody who is there twice, the first time in two positions.
+// comeAndGo is somebody who is there twice: the first time in two positions, the
+// second on probation.
 func (c *Company) comeAndGo(no string, department uuid.UUID) {
 	c.t.Helper()
 	who, _ := c.On("2025-04-02").Hire(no, department, "2025-10-01", "3017.31")
@@ -151,5 +152,8 @@ func (c *Company) comeAndGo(no string, department uuid.UUID) {
 	second.Kind, second.ChangeReason, second.EffectiveFrom = employee.Secondary, employee.ForReorganisation, date("2025-10-10")
 	c.Tell(who, second)
 	c.Tell(who, employee.Terminate{LastDay: date("2025-10-31"), Ground: employee.Resignation, GroundDetail: "canary-ground", Note: "canary-note"})
-	c.Tell(who, employee.Rehire{Engagement: employee.Engagement{HireDate: date("2025-12-01"), Position: &position}})
+	c.Tell(who, employee.Rehire{Engagement: employee.Engagement{HireDate: date("2025-12-01"), ProbationEnd: date("2026-02-28"), Position: &position}})
+	c.Tell(who, employee.ExtendProbation{ProbationEnd: date("2026-05-31"), ReasonCode: "absence", EffectiveFrom: date("2026-02-16")})
+	passed := c.Tell(who, employee.ConfirmProbation{On: date("2026-05-31")})[0]
+	c.On("2025-04-03").Tell(who, employee.Correct{CorrectsEventID: passed, ReasonText: "canary-reason", Confirmation: &employee.ConfirmProbation{On: date("2026-05-15")}})
 }
