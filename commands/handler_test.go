@@ -438,15 +438,21 @@ func TestACallerWhoGivesUpLeavesTheCommandToItsEnd(t *testing.T) {
 func TestAStreamThatCannotBeFoldedIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	house := newHouse(t)
-	stream := newStream()
-	foreign := eventstore.Proposed{ID: uuid.New(), Type: "jar-melted", Data: []byte(`{}`), Metadata: []byte(`{"schema_version":1}`)}
-	_, err := house.client.Append(t.Context(), stream, eventstore.NoStream, []eventstore.Proposed{foreign})
-	require.NoError(t, err)
+	for _, stored := range []eventstore.Proposed{
+		{Type: "jar-melted", Metadata: []byte(`{"schema_version":1}`)},
+		{Type: "jar-opened", Metadata: []byte(`{"schema_version":2}`)},
+		{Type: "jar-opened", Metadata: []byte(`{}`)},
+	} {
+		stream := newStream()
+		stored.ID, stored.Data = uuid.New(), []byte(`{}`)
+		_, err := house.client.Append(t.Context(), stream, eventstore.NoStream, []eventstore.Proposed{stored})
+		require.NoError(t, err)
 
-	_, err = jarsOf(house.process()).Handle(t.Context(), stream, request("put"), put{Coins: 1})
+		_, err = jarsOf(house.process()).Handle(t.Context(), stream, request("put"), put{Coins: 1})
 
-	require.ErrorIs(t, err, domain.ErrUnknownType)
-	require.Len(t, house.events(stream), 1)
+		require.ErrorIs(t, err, domain.ErrUnknownType, "%s %s", stored.Type, stored.Metadata)
+		require.Len(t, house.events(stream), 1)
+	}
 }
 
 func TestEachCommandIsObservedOnceWithoutIDs(t *testing.T) {

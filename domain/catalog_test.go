@@ -42,6 +42,7 @@ func TestCatalogDecodesByNameAndVersion(t *testing.T) {
 
 	require.Equal(t, []string{"shop-opened", "shop-closed"}, shop.Names(), "old shapes are no events of today")
 	require.Len(t, shop.Types(), 2)
+	require.Equal(t, []Shape{{"shop-opened", 1}}, shop.Historic())
 }
 
 func TestCatalogErrorsNameTheTypeAndShowNoData(t *testing.T) {
@@ -63,6 +64,38 @@ func TestCatalogRefusesDuplicatesAtStart(t *testing.T) {
 		NewCatalog(Is(asNamed[opened]), Was("shop-opened", 2, func(opened1) Named { return opened{} }))
 	})
 }
+
+// A version that was forgotten would make every log that holds it unreadable, one
+// that never was could only be a guess.
+func TestCatalogKnowsEveryVersionThatWasWrittenAndNoOther(t *testing.T) {
+	t.Parallel()
+	was := func(name string, version int) Entry[Named] {
+		return Was(name, version, func(opened1) Named { return opened{} })
+	}
+	for name, c := range map[string]struct {
+		entries []Entry[Named]
+		says    string
+	}{
+		"a version forgotten":      {[]Entry[Named]{Is(asNamed[opened])}, "nothing lifts version 1"},
+		"a later version":          {[]Entry[Named]{Is(asNamed[opened]), was("shop-opened", 1), was("shop-opened", 3)}, "version 3 was never written"},
+		"version 0":                {[]Entry[Named]{Is(asNamed[opened]), was("shop-opened", 1), was("shop-opened", 0)}, "version 0 was never written"},
+		"an old name":              {[]Entry[Named]{Is(asNamed[closed]), was("shop-shut", 1)}, "shop-shut version 1 was never written"},
+		"two shapes of today":      {[]Entry[Named]{Is(asNamed[closed]), Is(asNamed[closedAt])}, "only one shape is today's"},
+		"the present version lost": {[]Entry[Named]{was("shop-opened", 1)}, "today's is version 0"},
+	} {
+		said := func() (said any) {
+			defer func() { said = recover() }()
+			NewCatalog(c.entries...)
+			return nil
+		}()
+		require.Contains(t, said, c.says, name)
+	}
+}
+
+type closedAt struct{}
+
+func (closedAt) EventType() string  { return "shop-closed" }
+func (closedAt) SchemaVersion() int { return 2 }
 
 func TestEncodeSaysWhichEventItCouldNotWrite(t *testing.T) {
 	t.Parallel()

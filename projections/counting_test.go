@@ -1,6 +1,7 @@
 package projections_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -142,6 +143,22 @@ func TestAnEventThatCannotBeDecodedIsNeverGuessedAt(t *testing.T) {
 	failure := isolated(t, projtest.Empty(t, counting{name: "counting"}), counting{name: "counting"}, events, func(uuid.UUID) bool { return false })
 	require.Equal(t, events[3].ID, failure.EventID)
 	require.Equal(t, "decode", failure.Code)
+}
+
+func TestAVersionThatNeverWasIsPoisonAndNoGuess(t *testing.T) {
+	t.Parallel()
+	for _, version := range []int{0, 2, 99} {
+		events := history(t)
+		later := events[3].Recorded
+		later.Metadata = bytes.Replace(later.Metadata, []byte(`"schema_version":1`), fmt.Appendf(nil, `"schema_version":%d`, version), 1)
+		events[3] = projections.Decode(later)
+		require.Nil(t, events[3].Decoded)
+		m := projtest.Empty(t, counting{name: "counting"})
+		failure := isolated(t, m, counting{name: "counting"}, events, func(uuid.UUID) bool { return false })
+		require.Equal(t, events[3].ID, failure.EventID, "version %d", version)
+		require.Equal(t, "decode", failure.Code)
+		m.Expect("select sum(n) from tally", []any{2})
+	}
 }
 
 func TestAWaivedEventIsPassedAndNoOther(t *testing.T) {

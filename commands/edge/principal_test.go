@@ -77,6 +77,9 @@ func TestAnUnreadableTokenEventIsNotPassedOver(t *testing.T) {
 	event.Type = "access-token-somehow-ended"
 	require.ErrorIs(t, tokens.Apply(event), domain.ErrUnknownType)
 	event = tokenEvent(0, access.TokenRevoked{})
+	event.Metadata = []byte(`{"schema_version":2}`)
+	require.ErrorIs(t, tokens.Apply(event), domain.ErrUnknownType, "of a later Daybook")
+	event = tokenEvent(0, access.TokenRevoked{})
 	event.Metadata = []byte("{")
 	require.Error(t, tokens.Apply(event))
 }

@@ -31,9 +31,10 @@ type Aggregate struct {
 	Streams  string // the form of the stream names
 	About    string // one line
 
-	names  []string
-	types  []reflect.Type
-	decode func(name string, version int, data []byte) (domain.Named, error)
+	names    []string
+	types    []reflect.Type
+	historic []domain.Shape
+	decode   func(name string, version int, data []byte) (domain.Named, error)
 }
 
 // aggregates is the list; its order is that of the documentation.
@@ -59,7 +60,7 @@ func of[E domain.Named](c domain.Catalog[E], category, streams, about string) Ag
 		}
 		return event, nil
 	}
-	return Aggregate{category, streams, about, c.Names(), c.Types(), decode}
+	return Aggregate{category, streams, about, c.Names(), c.Types(), c.Historic(), decode}
 }
 
 func index() map[string]int {
@@ -124,6 +125,10 @@ func (a Aggregate) Types() iter.Seq[Type] {
 		}
 	}
 }
+
+// Historic lists the shapes of events that are no longer written but may stand in
+// a log.
+func (a Aggregate) Historic() []domain.Shape { return a.historic }
 
 // Names lists the stored names of all events written today.
 func Names() iter.Seq[string] {

@@ -87,6 +87,8 @@ func everything(t testing.TB) *employeetest.Company {
 	who := employee.Stream(domain.Derive("employee", "1"))
 	foreign(c, who, "employee-hired", `{"subject_id":7}`, `{"schema_version":1,"actor":{"id":"x","kind":"user"}}`)
 	foreign(c, who, "employee-burnt", `not json`, `neither`)
+	foreign(c, who, "employee-position-assigned", `{}`, `{"schema_version":2}`)
+	foreign(c, who, "employee-manager-assigned", `{}`, `{}`)
 	foreign(c, "orgunit-x", "employee-retired", `{"last_day":"2025-01-01","scheme":"s"}`, `{"schema_version":1}`)
 	foreign(c, "else\x00where", "nul\x00type", "\x00", "")
 	foreign(c, who, "employee-fact-rescinded", `{"rescinds_event_id":"`+uuid.NewString()+`","reason_text":null}`, `{"schema_version":1}`)
@@ -233,9 +235,10 @@ func TestGivenForeignEventsThenTheyAreFindingsAndStopNothing(t *testing.T) {
 	m := projtest.Given(t, c.Events...).Apply(audit.New())
 
 	m.Expect(`select event_type, finding from audit_log where finding is not null order by position`,
-		[]any{"employee-hired", "undecodable"}, []any{"employee-burnt", "foreign"}, []any{"employee-retired", "misplaced"},
+		[]any{"employee-hired", "undecodable"}, []any{"employee-burnt", "foreign"},
+		[]any{"employee-position-assigned", "undecodable"}, []any{"employee-manager-assigned", "undecodable"}, []any{"employee-retired", "misplaced"},
 		[]any{"nul\uFFFDtype", "foreign"}, []any{"employee-fact-rescinded", "undecodable"})
-	m.Expect(`select count(*) from read.integrity_finding`, []any{5})
+	m.Expect(`select count(*) from read.integrity_finding`, []any{7})
 	m.Expect(`select count(*) from audit_log`, []any{len(c.Events)})
 }
 
