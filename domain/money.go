@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 
 	"github.com/bojanz/currency"
 	"github.com/cockroachdb/apd/v3"
@@ -64,6 +65,15 @@ func (d Decimal) String() string {
 		return "0"
 	}
 	return d.text
+}
+
+// Zero is 0 at d's scale.
+func (d Decimal) Zero() Decimal {
+	point := strings.IndexByte(d.text, '.')
+	if point < 0 {
+		return Decimal{"0"}
+	}
+	return Decimal{"0." + strings.Repeat("0", len(d.text)-point-1)}
 }
 
 // Scale is the number of digits behind the point.

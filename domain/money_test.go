@@ -55,6 +55,7 @@ func TestDecimalAgainstRationals(t *testing.T) {
 		require.Equal(t, max(d.Scale(), e.Scale()), d.Add(e).Scale())
 		require.Equal(t, d.Add(e), e.Add(d))
 		require.Equal(t, 0, d.Sub(d).Sign())
+		require.Equal(t, d.Sub(d), d.Zero())
 		require.NotContains(t, d.Sub(d).String(), "-", "there is no negative zero")
 	})
 }

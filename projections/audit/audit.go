@@ -53,9 +53,5 @@ func (Projection) Apply(ctx context.Context, tx pgx.Tx, events []projections.Eve
 	for _, e := range events {
 		p.record(e)
 	}
-	writes := &pgx.Batch{}
-	if err := p.queueStore(writes); err != nil {
-		return err
-	}
-	return tx.SendBatch(ctx, writes).Close()
+	return p.writes().Send(ctx, tx)
 }

@@ -294,12 +294,3 @@ func orgUnitOn(said []domain.Recorded[orgunit.Event], day domain.Date) fields {
 	}
 	return believed
 }
-
-// orNull is null for what is not there.
-func orNull[T comparable](value T) *T {
-	var none T
-	if value == none {
-		return nil
-	}
-	return &value
-}

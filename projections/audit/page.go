@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -34,11 +35,15 @@ type page struct {
 	versions   []versionRow
 	assertions []assertionRow
 	touched    []key // in order of first touch
+
+	zone     *time.Location // by zoneName; looking one up takes a file
+	zoneName json.RawMessage
 }
 
 // An entity is its latest state, and what was said of it where that has effective
 // dates.
 type entity struct {
+	stored    bool // it has a row in entity_state
 	version   int64
 	state     fields
 	last      last
@@ -93,7 +98,7 @@ func (p *page) queueLoad(reads *pgx.Batch) {
 
 func columns(keys []key) (kinds, ids []string) {
 	for _, k := range keys {
-		kinds, ids = append(kinds, k.Kind), append(ids, k.ID)
+		kinds, ids = append(kinds, k.Kind), append(ids, k.Entity)
 	}
 	return kinds, ids
 }
@@ -102,9 +107,9 @@ func (p *page) loadStates(rows pgx.Rows) error {
 	var k key
 	var version int64
 	var state []byte
-	_, err := pgx.ForEachRow(rows, []any{&k.Kind, &k.ID, &version, &state}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&k.Kind, &k.Entity, &version, &state}, func() error {
 		found := p.entities[k]
-		found.version = version
+		found.stored, found.version = true, version
 		return json.Unmarshal(state, &found.state)
 	})
 	return err
@@ -117,7 +122,7 @@ func (p *page) loadAssertions(rows pgx.Rows) error {
 	var eventType string
 	var schemaVersion int
 	var data []byte
-	_, err := pgx.ForEachRow(rows, []any{&k.Kind, &k.ID, &id, &revision, &eventType, &schemaVersion, &data}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&k.Kind, &k.Entity, &id, &revision, &eventType, &schemaVersion, &data}, func() error {
 		event, err := catalog.Decode(eventType, schemaVersion, data)
 		if err != nil {
 			return fmt.Errorf("decode what was projected of event %s: %w", id, err)
@@ -154,13 +159,17 @@ func (e *entity) next(s subject, r domain.Recording, event domain.Named) (folded
 // record folds one event.
 func (p *page) record(e projections.Event) {
 	s := p.subjects[e.Pos()]
-	row := p.rowOf(e, s)
+	s.documentNo = p.documentNo(e, s)
+	row := logRow{Event: e, subject: s, periodState: p.lateFor(e, s)}
+	if !e.Meta.RecordedAt.IsZero() {
+		row.recordedOn = p.dayOf(e.Meta.RecordedAt)
+	}
 	if s.finding == "" {
 		changes, err := p.turn(e, s)
 		if err != nil {
-			row.Finding = orNull(undecodable)
+			row.finding = undecodable
 		} else {
-			row.Changes = changes
+			row.changes = changes
 		}
 	}
 	p.rows = append(p.rows, row)
@@ -175,35 +184,37 @@ func (p *page) turn(e projections.Event, s subject) ([]change, error) {
 		return nil, err
 	}
 	version := versionRow{
-		key: s.key, Revision: e.Revision, Version: entity.version + 1, Patch: patchOf(entity.state, next.state),
-		From: e.Pos(), RecordedAt: orNull(e.Meta.RecordedAt), last: lastOf(e),
+		key: s.key, revision: e.Revision, version: entity.version + 1, patch: patchOf(entity.state, next.state),
+		recordedAt: e.Meta.RecordedAt, last: lastOf(e),
 	}
-	if version.Version%fullEvery == 0 {
-		version.State = next.state
+	if version.version%fullEvery == 0 {
+		version.state = next.state
 	}
 	p.versions = append(p.versions, version)
 	if s.dated {
 		entity.say(recording, e.Decoded)
-		p.assertions = append(p.assertions, assertionRow{
-			key: s.key, Position: e.Pos(), Event: e.ID, Revision: e.Revision, Type: e.Type, Schema: e.Meta.SchemaVersion, Data: e.Data, last: lastOf(e),
-		})
+		p.assertions = append(p.assertions, assertionRow{e, s.key})
 	}
 	if entity.last == (last{}) {
 		p.touched = append(p.touched, s.key)
 	}
-	entity.version, entity.state, entity.last = version.Version, next.state, lastOf(e)
+	entity.version, entity.state, entity.last = version.version, next.state, lastOf(e)
 	return next.changes, nil
 }
 
 // dayOf is the day of a recorded time in the organisation's zone, as known then.
 func (p *page) dayOf(recordedAt time.Time) string {
-	var name string
-	_ = json.Unmarshal(p.entities[theOrganisation].state["zone"], &name) // none yet: UTC
-	zone, err := time.LoadLocation(name)
-	if err != nil {
-		zone = time.UTC
+	known := p.entities[theOrganisation].state["zone"]
+	if p.zone == nil || !bytes.Equal(known, p.zoneName) {
+		var name string
+		_ = json.Unmarshal(known, &name) // none yet: UTC
+		zone, err := time.LoadLocation(name)
+		if err != nil {
+			zone = time.UTC
+		}
+		p.zone, p.zoneName = zone, known
 	}
-	return domain.DateOf(recordedAt.In(zone)).String()
+	return domain.DateOf(recordedAt.In(p.zone)).String()
 }
 
 // text is a text member of an entity's state.

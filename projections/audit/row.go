@@ -1,15 +1,14 @@
 package audit
 
 import (
-	"cmp"
-	"encoding/hex"
 	"encoding/json"
-	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"daybook.example/domain"
 	"daybook.example/eventstore/proof"
@@ -18,101 +17,100 @@ import (
 
 // last is the event that last touched a row.
 type last struct {
-	LastEvent    uuid.UUID `json:"last_event_id"`
-	LastPosition int64     `json:"last_position"`
-	LastRevision uint64    `json:"last_revision"`
+	Event    uuid.UUID
+	Position int64
+	Revision uint64
 }
 
 func lastOf(e projections.Event) last { return last{e.ID, e.Pos(), e.Revision} }
 
-// A logRow is a row of audit_log; the names are those of the columns.
+// A logRow is what a row of audit_log is made of.
 type logRow struct {
-	Position        int64           `json:"position"`
-	Stream          string          `json:"stream"`
-	Revision        uint64          `json:"revision"`
-	Type            string          `json:"event_type"`
-	Event           uuid.UUID       `json:"event_id"`
-	RecordedAt      *time.Time      `json:"recorded_at"`
-	RecordedOn      *string         `json:"recorded_on"`
-	EffectiveAt     *string         `json:"effective_at"`
-	EffectiveOn     *string         `json:"effective_on"`
-	ActorID         *string         `json:"actor_id"`
-	ActorKind       *string         `json:"actor_kind"`
-	OnBehalfOf      *string         `json:"on_behalf_of"`
-	DocumentNo      *string         `json:"document_no"`
-	Action          string          `json:"action"`
-	Changes         []change        `json:"changes"`
-	ReasonCode      *string         `json:"reason_code"`
-	CorrelationID   *uuid.UUID      `json:"correlation_id"`
-	CausationID     *uuid.UUID      `json:"causation_id"`
-	CommandID       *uuid.UUID      `json:"command_id"`
-	ApprovalID      *uuid.UUID      `json:"approval_id"`
-	SoftwareVersion *string         `json:"software_version"`
-	PolicyVersion   *string         `json:"policy_version"`
-	Source          json.RawMessage `json:"source"`
-	PeriodState     *string         `json:"period_state"`
-	Finding         *string         `json:"finding"`
-	Leaf            string          `json:"leaf_hash"`
-	key
-	last
+	projections.Event
+	subject
+	recordedOn  string // date, in the organisation's zone
+	periodState string // of the document's period, where it was not open
+	changes     []change
+}
+
+const logColumns = `position, stream, revision, event_type, event_id, recorded_at, recorded_on, effective_at, effective_on,
+	actor_id, actor_kind, on_behalf_of, entity_kind, entity_id, document_no, action, changes, reason_code,
+	correlation_id, causation_id, command_id, approval_id, software_version, policy_version, source,
+	period_state, finding, leaf_hash, last_event_id, last_position, last_revision`
+
+func (r logRow) values() []any {
+	leaf, m := proof.Leaf(r.Recorded), r.Meta
+	effectiveAt, effectiveOn := r.effective()
+	var approval any
+	if m.ApprovalID != nil {
+		approval = *m.ApprovalID
+	}
+	return []any{
+		r.Pos(), storable(r.Stream), r.Revision, storable(r.Type), r.ID, orNull(m.RecordedAt), orNull(r.recordedOn), effectiveAt, effectiveOn,
+		text(m.Actor.ID), text(string(m.Actor.Kind)), text(m.OnBehalfOf), storable(r.Kind), storable(r.Entity), text(r.documentNo),
+		storable(r.action), changesJSON(r.changes), text(m.ReasonCode),
+		orNull(m.CorrelationID), orNull(m.CausationID), orNull(m.CommandID), approval, text(m.SoftwareVersion), text(m.PolicyVersion), sourceOf(m),
+		orNull(r.periodState), orNull(r.finding), leaf[:], r.ID, r.Pos(), r.Revision,
+	}
+}
+
+// effective is what the metadata or else the event says, and its day.
+func (r logRow) effective() (at, on any) {
+	said := r.Meta.EffectiveAt
+	if effective, ok := r.Decoded.(domain.Effective); ok && said == "" {
+		said = effective.EffectiveAt()
+	}
+	if day, err := domain.ParseDate(said[:min(len(said), len(time.DateOnly))]); err == nil {
+		on = orNull(day.String())
+	}
+	return text(said), on
 }
 
 // A versionRow is a row of entity_version.
 type versionRow struct {
 	key
-	Revision   uint64     `json:"revision"`
-	Version    int64      `json:"version"`
-	Patch      fields     `json:"patch"`
-	State      fields     `json:"state"`
-	From       int64      `json:"recorded_from"`
-	RecordedAt *time.Time `json:"recorded_at"`
+	revision   uint64
+	version    int64
+	patch      fields
+	state      fields // nil in most
+	recordedAt time.Time
 	last
 }
 
-// A stateRow is a row of entity_state.
-type stateRow struct {
-	key
-	Version int64  `json:"version"`
-	State   fields `json:"state"`
-	last
+const versionColumns = `entity_kind, entity_id, revision, version, patch, state, recorded_from, recorded_at,
+	last_event_id, last_position, last_revision`
+
+func (r versionRow) values() []any {
+	var state any
+	if r.state != nil {
+		state = r.state.json()
+	}
+	return []any{
+		r.Kind, r.Entity, r.revision, r.version, r.patch.json(), state, r.Position, orNull(r.recordedAt),
+		r.Event, r.Position, r.Revision,
+	}
 }
 
 // An assertionRow is a row of entity_assertion.
 type assertionRow struct {
+	projections.Event
 	key
-	Position int64           `json:"position"`
-	Event    uuid.UUID       `json:"event_id"`
-	Revision uint64          `json:"revision"`
-	Type     string          `json:"event_type"`
-	Schema   int             `json:"schema_version"`
-	Data     json.RawMessage `json:"data"`
-	last
 }
 
-// rowOf is the audit row of an event, without what it changed.
-func (p *page) rowOf(e projections.Event, s subject) logRow {
-	leaf, meta := proof.Leaf(e.Recorded), e.Meta
-	if effective, ok := e.Decoded.(domain.Effective); ok && meta.EffectiveAt == "" {
-		meta.EffectiveAt = effective.EffectiveAt()
+const assertionColumns = `entity_kind, entity_id, position, event_id, revision, event_type, schema_version, data,
+	last_event_id, last_position, last_revision`
+
+func (r assertionRow) values() []any {
+	return []any{
+		r.Kind, r.Entity, r.Pos(), r.ID, r.Revision, r.Type, r.Meta.SchemaVersion, json.RawMessage(r.Data),
+		r.ID, r.Pos(), r.Revision,
 	}
-	row := logRow{
-		Position: e.Pos(), Stream: storable(e.Stream), Revision: e.Revision, Type: storable(e.Type), Event: e.ID,
-		RecordedAt: orNull(meta.RecordedAt), EffectiveAt: orNull(storable(meta.EffectiveAt)),
-		ActorID: orNull(storable(meta.Actor.ID)), ActorKind: orNull(storable(string(meta.Actor.Kind))), OnBehalfOf: orNull(storable(meta.OnBehalfOf)),
-		key: key{storable(s.Kind), storable(s.ID)}, DocumentNo: orNull(p.documentNo(e, s)), Action: storable(s.action), Changes: []change{},
-		ReasonCode: orNull(storable(meta.ReasonCode)), CorrelationID: orNull(meta.CorrelationID), CausationID: orNull(meta.CausationID),
-		CommandID: orNull(meta.CommandID), ApprovalID: meta.ApprovalID,
-		SoftwareVersion: orNull(storable(meta.SoftwareVersion)), PolicyVersion: orNull(storable(meta.PolicyVersion)),
-		Source: sourceOf(meta), PeriodState: orNull(p.lateFor(e, s)), Finding: orNull(s.finding),
-		Leaf: `\x` + hex.EncodeToString(leaf[:]), last: lastOf(e),
-	}
-	if row.RecordedAt != nil {
-		row.RecordedOn = orNull(p.dayOf(meta.RecordedAt))
-	}
-	if day, err := domain.ParseDate(meta.EffectiveAt[:min(len(meta.EffectiveAt), len(time.DateOnly))]); err == nil {
-		row.EffectiveOn = orNull(day.String())
-	}
-	return row
+}
+
+const stateColumns = `entity_kind, entity_id, version, state, last_event_id, last_position, last_revision`
+
+func (e *entity) values(k key) []any {
+	return []any{k.Kind, k.Entity, e.version, e.state.json(), e.last.Event, e.last.Position, e.last.Revision}
 }
 
 // documentNo is that of the entry; a reversal has that of the entry it undoes.
@@ -137,7 +135,7 @@ func (p *page) lateFor(e projections.Event, s subject) string {
 	return ""
 }
 
-func sourceOf(meta domain.Metadata) json.RawMessage {
+func sourceOf(meta domain.Metadata) any {
 	if meta.Source == nil {
 		return nil
 	}
@@ -145,7 +143,7 @@ func sourceOf(meta domain.Metadata) json.RawMessage {
 	if err != nil || strings.Contains(string(source), `\u0000`) {
 		return nil
 	}
-	return source
+	return json.RawMessage(source)
 }
 
 // storable is text that a table can keep: events that are not ours may hold any.
@@ -153,30 +151,101 @@ func storable(text string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
 }
 
-// queueStore queues what the page adds.
-func (p *page) queueStore(writes *pgx.Batch) error {
-	states := make([]stateRow, len(p.touched))
-	for i, k := range p.touched {
-		states[i] = stateRow{k, p.entities[k].version, p.entities[k].state, p.entities[k].last}
-	}
-	return cmp.Or(
-		queueRows(writes, "audit_log", "", p.rows),
-		queueRows(writes, "entity_version", "", p.versions),
-		queueRows(writes, "entity_assertion", "", p.assertions),
-		queueRows(writes, "entity_state", `on conflict (entity_kind, entity_id) do update set version = excluded.version, state = excluded.state,
-			last_event_id = excluded.last_event_id, last_position = excluded.last_position, last_revision = excluded.last_revision`, states),
-	)
-}
+// text is the same, null where there is none.
+func text(value string) any { return orNull(storable(value)) }
 
-// queueRows inserts rows whose JSON members are named as the table's columns.
-func queueRows[R any](writes *pgx.Batch, table, conflict string, rows []R) error {
-	if len(rows) == 0 {
+// orNull is null for what is not there.
+func orNull[T comparable](value T) any {
+	var none T
+	if value == none {
 		return nil
 	}
-	content, err := domain.Marshal(rows)
-	if err != nil {
-		return fmt.Errorf("write rows of %s: %w", table, err)
+	return value
+}
+
+// json writes the members in the order of their names, and every value as it is.
+func (f fields) json() json.RawMessage {
+	size := 2
+	for name, value := range f {
+		size += len(name) + len(value) + 4
 	}
-	writes.Queue("insert into "+table+" select r.* from json_populate_recordset(null::"+table+", $1::text::json) r "+conflict, string(content))
-	return nil
+	object := append(make([]byte, 0, size), '{')
+	for i, name := range slices.Sorted(maps.Keys(f)) {
+		if i > 0 {
+			object = append(object, ',')
+		}
+		object = member(object, name, f[name])
+	}
+	return append(object, '}')
+}
+
+func member(to []byte, name string, value json.RawMessage) []byte {
+	to, _ = jsontext.AppendQuote(to, name) // what is not UTF-8 in it is replaced
+	to = append(to, ':')
+	if value == nil {
+		return append(to, "null"...)
+	}
+	return append(to, value...)
+}
+
+func changesJSON(changes []change) json.RawMessage {
+	list := []byte{'['}
+	for i, c := range changes {
+		if i > 0 {
+			list = append(list, ',')
+		}
+		list = append(list, `{"path":`...)
+		list, _ = jsontext.AppendQuote(list, c.Path)
+		list = member(append(list, ','), "old", c.Old)
+		list = append(member(append(list, ','), "new", c.New), '}')
+	}
+	return append(list, ']')
+}
+
+// writes are what the page adds: each state that is new is a row more, the
+// others take the place of what they were.
+func (p *page) writes() *projections.Writes {
+	var writes projections.Writes
+	writes.Insert("audit_log", logColumns, len(p.rows), func(i int) []any { return p.rows[i].values() })
+	writes.Insert("entity_version", versionColumns, len(p.versions), func(i int) []any { return p.versions[i].values() })
+	writes.Insert("entity_assertion", assertionColumns, len(p.assertions), func(i int) []any { return p.assertions[i].values() })
+	var fresh []key
+	var again states
+	for _, k := range p.touched {
+		if e := p.entities[k]; e.stored {
+			again.add(k, e)
+		} else {
+			fresh = append(fresh, k)
+		}
+	}
+	writes.Insert("entity_state", stateColumns, len(fresh), func(i int) []any { return p.entities[fresh[i]].values(fresh[i]) })
+	again.queue(&writes)
+	return &writes
+}
+
+// states are rows of entity_state to be replaced, as columns.
+type states struct {
+	kinds, ids, texts []string
+	versions          []int64
+	events            []uuid.UUID
+	positions         []int64
+	revisions         []int64
+}
+
+func (s *states) add(k key, e *entity) {
+	s.kinds, s.ids = append(s.kinds, k.Kind), append(s.ids, k.Entity)
+	s.versions, s.texts = append(s.versions, e.version), append(s.texts, string(e.state.json()))
+	s.events, s.positions, s.revisions = append(s.events, e.last.Event), append(s.positions, e.last.Position), append(s.revisions, int64(e.last.Revision))
+}
+
+func (s *states) queue(writes *projections.Writes) {
+	if len(s.kinds) == 0 {
+		return
+	}
+	writes.Queue(`update entity_state s set version = n.version, state = n.state::json,
+		  last_event_id = n.event, last_position = n.position, last_revision = n.revision
+		from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::uuid[], $6::bigint[], $7::bigint[])
+		  as n (kind, id, version, state, event, position, revision)
+		where s.entity_kind = n.kind and s.entity_id = n.id`,
+		s.kinds, s.ids, s.versions, s.texts, s.events, s.positions, s.revisions)
 }

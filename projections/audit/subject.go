@@ -27,10 +27,7 @@ const (
 )
 
 // A key names an entity.
-type key struct {
-	Kind string `json:"entity_kind"`
-	ID   string `json:"entity_id"`
-}
+type key struct{ Kind, Entity string }
 
 // A subject is what an event is about.
 type subject struct {

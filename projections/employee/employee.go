@@ -93,9 +93,9 @@ func (p *Projection) Apply(ctx context.Context, tx pgx.Tx, events []projections.
 	if err := load(ctx, tx, employees, organisations); err != nil {
 		return err
 	}
-	writes := &pgx.Batch{}
-	employees.store(writes)
-	organisations.store(writes)
-	people.store(writes)
-	return send(ctx, tx, writes)
+	var writes projections.Writes
+	employees.store(&writes)
+	organisations.store(&writes)
+	people.store(&writes)
+	return writes.Send(ctx, tx)
 }

@@ -180,8 +180,10 @@ func load(ctx context.Context, tx pgx.Tx, pages ...loader) error {
 	for _, p := range pages {
 		p.queueLoad(reads)
 	}
-	if err := send(ctx, tx, reads); err != nil {
-		return err
+	if reads.Len() > 0 {
+		if err := tx.SendBatch(ctx, reads).Close(); err != nil {
+			return err
+		}
 	}
 	for _, p := range pages {
 		if err := p.turn(); err != nil {
@@ -189,12 +191,4 @@ func load(ctx context.Context, tx pgx.Tx, pages ...loader) error {
 		}
 	}
 	return nil
-}
-
-// send runs statements in one round trip.
-func send(ctx context.Context, tx pgx.Tx, statements *pgx.Batch) error {
-	if statements.Len() == 0 {
-		return nil
-	}
-	return tx.SendBatch(ctx, statements).Close()
 }

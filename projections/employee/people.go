@@ -2,7 +2,6 @@ package employee
 
 import (
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"daybook.example/domain/employee"
 	"daybook.example/eventstore/seal"
@@ -65,14 +64,14 @@ func (p *people) add(keys *seal.Keyring, id uuid.UUID, e projections.Event, even
 	return err
 }
 
-func (p *people) store(writes *pgx.Batch) {
+func (p *people) store(writes *projections.Writes) {
 	p.storeEmployees(writes)
 	for purpose, table := range personTables {
 		p.storeValues(writes, purpose, table)
 	}
 }
 
-func (p *people) storeEmployees(writes *pgx.Batch) {
+func (p *people) storeEmployees(writes *projections.Writes) {
 	if len(p.order) == 0 {
 		return
 	}
@@ -94,22 +93,15 @@ func (p *people) storeEmployees(writes *pgx.Batch) {
 }
 
 // storeValues writes the values of one purpose. An erased one has no row.
-func (p *people) storeValues(writes *pgx.Batch, purpose, table string) {
-	var subjects, events []uuid.UUID
-	var paths, values []string
-	var positions, revisions []int64
+func (p *people) storeValues(writes *projections.Writes, purpose, table string) {
+	var values []personal
 	for _, v := range p.values {
-		if v.Purpose != purpose || v.Value == nil {
-			continue
+		if v.Purpose == purpose && v.Value != nil {
+			values = append(values, v)
 		}
-		subjects, events, paths, values = append(subjects, v.Subject), append(events, v.EventID), append(paths, v.Path), append(values, string(v.Value))
-		positions, revisions = append(positions, v.position), append(revisions, v.revision)
 	}
-	if len(subjects) == 0 {
-		return
-	}
-	writes.Queue(`insert into `+table+` (subject, event_id, path, value, last_event_id, last_position, last_revision)
-		select s, e, t, v::jsonb, e, n, r
-		from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::bigint[]) as u (s, e, t, v, n, r)`,
-		subjects, events, paths, values, positions, revisions)
+	writes.Insert(table, "subject, event_id, path, value, last_event_id, last_position, last_revision", len(values), func(i int) []any {
+		v := values[i]
+		return []any{v.Subject, v.EventID, v.Path, v.Value, v.EventID, v.position, v.revision}
+	})
 }

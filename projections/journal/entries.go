@@ -13,10 +13,7 @@ import (
 )
 
 // A place is the period of a book, as its stream names it.
-type place struct {
-	Book   string `json:"book"`
-	Period string `json:"period"`
-}
+type place struct{ Book, Period string }
 
 // placeOf reads a stream's name: journal-<book>_<yyyymm>.
 func placeOf(e projections.Event) place {
@@ -33,84 +30,102 @@ func bookOf(e projections.Event) string { return strings.TrimPrefix(e.Stream, bo
 // An entry is a row of journal_entry.
 type entry struct {
 	place
-	EntryNo       int         `json:"entry_no"`
-	EntryID       uuid.UUID   `json:"entry_id"`
-	DocumentDate  domain.Date `json:"document_date"`
-	PostingDate   domain.Date `json:"posting_date"`
-	DocumentNo    string      `json:"document_no,omitempty"`
-	SourceStream  string      `json:"source_stream,omitempty"`
-	SourceEventID uuid.UUID   `json:"source_event_id,omitzero"`
-	Description   string      `json:"description,omitempty"`
-	Late          bool        `json:"late"`
-	Reverses      uuid.UUID   `json:"reverses,omitzero"`
-	ReasonCode    string      `json:"reason_code,omitempty"`
-	EventID       uuid.UUID   `json:"event_id"`
-	Position      int64       `json:"position"`
-	Revision      int64       `json:"revision"`
-	RecordedAt    time.Time   `json:"recorded_at"`
-	last
+	entryNo       int
+	entryID       uuid.UUID
+	documentDate  domain.Date
+	postingDate   domain.Date
+	source        journal.Source
+	description   string
+	late          bool
+	reverses      uuid.UUID
+	reasonCode    string
+	reversedBy    uuid.UUID
+	reversedAt    int64
+	made, touched moment
 
 	lines []journal.Line
 }
 
-// A line is a row of journal_line.
-type line struct {
-	place
-	EntryNo           int             `json:"entry_no"`
-	LineNo            int             `json:"line_no"`
-	Account           string          `json:"account"`
-	Debit             domain.Decimal  `json:"debit"`
-	Credit            domain.Decimal  `json:"credit"`
-	Currency          domain.Currency `json:"currency"`
-	TransactionDebit  domain.Decimal  `json:"transaction_debit"`
-	TransactionCredit domain.Decimal  `json:"transaction_credit"`
-	FxRate            domain.Decimal  `json:"fx_rate,omitzero"`
-	CostCenter        string          `json:"cost_center,omitempty"`
-	PartyRef          string          `json:"party_ref,omitempty"`
-	TaxCode           string          `json:"tax_code,omitempty"`
-	ItemRef           string          `json:"item_ref,omitempty"`
-	PostingDate       domain.Date     `json:"posting_date"`
-	last
+const entryColumns = `book, period, entry_no, entry_id, document_date, posting_date, document_no, source_stream, source_event_id,
+	description, late, reverses, reason_code, reversed_by, reversed_position, event_id, position, revision, recorded_at,
+	last_event_id, last_position, last_revision`
+
+func (n *entry) values() []any {
+	return []any{
+		n.Book, n.Period, n.entryNo, n.entryID, n.documentDate.String(), n.postingDate.String(),
+		orNull(n.source.DocumentNo), orNull(n.source.Stream), orNull(n.source.EventID),
+		orNull(n.description), n.late, orNull(n.reverses), orNull(n.reasonCode), orNull(n.reversedBy), orNull(n.reversedAt),
+		n.made.event, n.made.position, n.made.revision, n.made.label,
+		n.touched.event, n.touched.position, n.touched.revision,
+	}
 }
+
+// A line is a row of journal_line: one of an entry's.
+type line struct {
+	of *entry
+	journal.Line
+}
+
+const lineColumns = `book, period, entry_no, line_no, account, debit, credit, currency, transaction_debit, transaction_credit, fx_rate,
+	cost_center, party_ref, tax_code, item_ref, posting_date, last_event_id, last_position, last_revision`
+
+// values are the line's, each with its amounts on the side where they stand and a
+// zero of the same scale on the other.
+func (l line) values() []any {
+	debit, credit := sides(l.Side, l.FunctionalAmount.Amount)
+	paid, received := sides(l.Side, l.Amount.Amount)
+	var rate any
+	if l.FxRate != (domain.Decimal{}) {
+		rate = l.FxRate.String()
+	}
+	n := l.of
+	return []any{
+		n.Book, n.Period, n.entryNo, l.LineNo, l.Account, debit, credit, string(l.Amount.Currency), paid, received, rate,
+		orNull(l.CostCenter), orNull(l.PartyRef), orNull(l.TaxCode), orNull(l.ItemRef), n.postingDate.String(),
+		n.made.event, n.made.position, n.made.revision,
+	}
+}
+
+// orNull is null for what is not there.
+func orNull[T comparable](value T) any {
+	var none T
+	if value == none {
+		return nil
+	}
+	return value
+}
+
+// A moment is the event that made a row, or touched it last.
+type moment struct {
+	event    uuid.UUID
+	position int64
+	revision uint64
+	label    time.Time
+}
+
+func momentOf(e projections.Event) moment { return moment{e.ID, e.Pos(), e.Revision, e.Label} }
 
 // entryOf is the entry that an event makes, if it makes one.
-func entryOf(e projections.Event) (entry, bool) {
-	row := entry{place: placeOf(e), EventID: e.ID, Position: e.Pos(), Revision: int64(e.Revision), RecordedAt: e.Label, last: lastOf(e)}
+func entryOf(e projections.Event) (*entry, bool) {
+	now := momentOf(e)
+	n := &entry{place: placeOf(e), made: now, touched: now}
 	switch event := e.Decoded.(type) {
 	case journal.EntryPosted:
-		row.EntryNo, row.EntryID, row.lines = event.EntryNo, event.EntryID, event.Lines
-		row.DocumentDate, row.PostingDate, row.Description = event.DocumentDate, event.PostingDate, event.Description
-		row.DocumentNo, row.SourceStream, row.SourceEventID = event.Source.DocumentNo, event.Source.Stream, event.Source.EventID
-		return row, true
+		n.entryNo, n.entryID, n.lines = event.EntryNo, event.EntryID, event.Lines
+		n.documentDate, n.postingDate, n.source, n.description = event.DocumentDate, event.PostingDate, event.Source, event.Description
+		return n, true
 	case journal.EntryReversed:
-		row.EntryNo, row.EntryID, row.lines = event.EntryNo, event.EntryID, event.Lines
-		row.DocumentDate, row.PostingDate = event.PostingDate, event.PostingDate
-		row.Reverses, row.ReasonCode = event.ReversesEntryID, event.ReasonCode
-		return row, true
+		n.entryNo, n.entryID, n.lines = event.EntryNo, event.EntryID, event.Lines
+		n.documentDate, n.postingDate = event.PostingDate, event.PostingDate
+		n.reverses, n.reasonCode = event.ReversesEntryID, event.ReasonCode
+		return n, true
 	}
-	return row, false
+	return nil, false
 }
 
-// rows are the entry's lines, each with its amounts on the side where they stand
-// and a zero of the same scale on the other.
-func (n entry) rows() []line {
-	rows := make([]line, len(n.lines))
-	for i, l := range n.lines {
-		row := line{
-			place: n.place, EntryNo: n.EntryNo, LineNo: l.LineNo, Account: l.Account, Currency: l.Amount.Currency, FxRate: l.FxRate,
-			CostCenter: l.CostCenter, PartyRef: l.PartyRef, TaxCode: l.TaxCode, ItemRef: l.ItemRef, PostingDate: n.PostingDate, last: n.last,
-		}
-		row.Debit, row.Credit = sides(l.Side, l.FunctionalAmount.Amount)
-		row.TransactionDebit, row.TransactionCredit = sides(l.Side, l.Amount.Amount)
-		rows[i] = row
-	}
-	return rows
-}
-
-func sides(side book.Side, amount domain.Decimal) (debit, credit domain.Decimal) {
-	none := amount.Sub(amount)
+func sides(side book.Side, amount domain.Decimal) (debit, credit string) {
 	if side == book.Credit {
-		return none, amount
+		return amount.Zero().String(), amount.String()
 	}
-	return amount, none
+	return amount.String(), amount.Zero().String()
 }

@@ -14,14 +14,17 @@ import (
 type ledger struct {
 	known   map[subject]*fact // the open ones, nil where there is none
 	facts   []*fact           // to be stored, in an order in which one closes before the next opens
-	entries []entry
+	entries []*entry
 	lines   []line
-	undoing []uuid.UUID // reversals among the entries
+	byID    map[uuid.UUID]*entry // of entries
+	undoing []uuid.UUID          // reversals among the entries, of entries of earlier batches
 
 	touched map[*fact]bool
 }
 
-func newLedger() *ledger { return &ledger{known: map[subject]*fact{}, touched: map[*fact]bool{}} }
+func newLedger() *ledger {
+	return &ledger{known: map[subject]*fact{}, touched: map[*fact]bool{}, byID: map[uuid.UUID]*entry{}}
+}
 
 // expect notes what an event needs to know.
 func (l *ledger) expect(e projections.Event) error {
@@ -38,7 +41,7 @@ func (l *ledger) expect(e projections.Event) error {
 }
 
 // documentMonth is the period in which the entry would stand if it were in time.
-func (n entry) documentMonth() subject { return subject{aPeriod, n.Book, monthOf(n.DocumentDate)} }
+func (n *entry) documentMonth() subject { return subject{aPeriod, n.Book, monthOf(n.documentDate)} }
 
 func (l *ledger) load(ctx context.Context, tx pgx.Tx) error {
 	subjects := make([]subject, 0, len(l.known))
@@ -65,11 +68,18 @@ func (l *ledger) enter(e projections.Event) error {
 		return nil
 	}
 	n, _ := entryOf(e)
-	n.Late = n.Period != monthOf(n.DocumentDate) && l.known[n.documentMonth()].isClosed()
-	l.entries = append(l.entries, n)
-	l.lines = append(l.lines, n.rows()...)
-	if n.Reverses != uuid.Nil {
-		l.undoing = append(l.undoing, n.EntryID)
+	n.late = n.Period != monthOf(n.documentDate) && l.known[n.documentMonth()].isClosed()
+	l.entries, l.byID[n.entryID] = append(l.entries, n), n
+	for _, of := range n.lines {
+		l.lines = append(l.lines, line{n, of})
+	}
+	if n.reverses == uuid.Nil {
+		return nil
+	}
+	if undone := l.byID[n.reverses]; undone != nil {
+		undone.reversedBy, undone.reversedAt, undone.touched = n.entryID, n.made.position, n.made
+	} else {
+		l.undoing = append(l.undoing, n.entryID)
 	}
 	return nil
 }
@@ -93,24 +103,22 @@ func (l *ledger) keep(f *fact) {
 	}
 }
 
-// store writes the batch in one round trip. The rows travel as JSON whose names
-// are those of the columns.
+// store writes the batch. The facts travel as JSON whose names are those of the
+// columns: they are few.
 func (l *ledger) store(ctx context.Context, tx pgx.Tx) error {
-	writes := &pgx.Batch{}
+	var writes projections.Writes
 	if len(l.facts) > 0 {
 		writes.Queue(`insert into book_fact select * from json_populate_recordset(null::book_fact, $1)
 			on conflict (kind, book, key, lower(recorded)) do update set
 			  recorded = excluded.recorded, recorded_to = excluded.recorded_to, superseded_by = excluded.superseded_by,
 			  last_event_id = excluded.last_event_id, last_position = excluded.last_position, last_revision = excluded.last_revision`, l.facts)
 	}
-	if len(l.entries) > 0 {
-		writes.Queue(`insert into journal_entry select * from json_populate_recordset(null::journal_entry, $1)`, l.entries)
-		writes.Queue(`insert into journal_line select * from json_populate_recordset(null::journal_line, $1)`, l.lines)
-	}
+	writes.Insert("journal_entry", entryColumns, len(l.entries), func(i int) []any { return l.entries[i].values() })
+	writes.Insert("journal_line", lineColumns, len(l.lines), func(i int) []any { return l.lines[i].values() })
 	if len(l.undoing) > 0 {
 		writes.Queue(`update journal_entry e set reversed_by = r.entry_id, reversed_position = r.position,
 			  last_event_id = r.event_id, last_position = r.position, last_revision = r.revision
 			from journal_entry r where r.entry_id = any($1) and e.entry_id = r.reverses`, l.undoing)
 	}
-	return tx.SendBatch(ctx, writes).Close()
+	return writes.Send(ctx, tx)
 }

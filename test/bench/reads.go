@@ -14,9 +14,6 @@ import (
 	"daybook.example/eventstore"
 	"daybook.example/eventstore/seal"
 	"daybook.example/projections"
-	"daybook.example/projections/audit"
-	"daybook.example/projections/employee"
-	"daybook.example/projections/journal"
 	"daybook.example/test/program"
 )
 
@@ -208,8 +205,8 @@ func projected(ctx context.Context, c *eventstore.Client, keys *seal.Keyring) (r
 	if err != nil {
 		return r, err
 	}
-	models := []projections.Projection{audit.New(), employee.New(keys), journal.New()}
-	if err := projections.Prepare(ctx, d.pool, id, models...); err != nil {
+	all := models(keys)
+	if err := projections.Prepare(ctx, d.pool, id, all...); err != nil {
 		return r, err
 	}
 	life, stop := context.WithCancel(ctx)
@@ -218,7 +215,7 @@ func projected(ctx context.Context, c *eventstore.Client, keys *seal.Keyring) (r
 	defer stop()
 	before, began := ownCPU(), time.Now()
 	var runners []*projections.Runner
-	for _, model := range models {
+	for _, model := range all {
 		runner := projections.NewRunner(projections.Options{Pool: d.pool, Store: c}, model)
 		runners = append(runners, runner)
 		running.Go(func() { _ = runner.Run(life) }) // WaitFor tells
