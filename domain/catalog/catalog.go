@@ -23,6 +23,7 @@ import (
 	"daybook.example/domain/operation"
 	"daybook.example/domain/organisation"
 	"daybook.example/domain/orgunit"
+	"daybook.example/domain/process"
 )
 
 // An Aggregate is one kind of stream and the events in it.
@@ -44,6 +45,7 @@ var aggregates = []Aggregate{
 	of(orgunit.Catalog, orgunit.Category, "orgunit-<id>", "one org unit: its name and its place"),
 	of(book.Catalog, book.Category, "book-<book>", "one book: its currency, scale and accounts"),
 	of(journal.Catalog, journal.Category, "journal-<book>_<yyyymm>", "one period of a book: its entries"),
+	of(process.Catalog, process.Category, "process-<name>-<id>, process-<name>", "one instance of a process: what it heard, asked for and awaits"),
 	of(claim.Catalog, claim.Category, "claim-<set>-<hmac>", "who owns one value of which there is one in a set"),
 	of(access.Catalog, access.Category, access.Stream, "the tokens that were issued"),
 	of(operation.Catalog, operation.Category, operation.Stream+", "+operation.LogStream, "what operators did, and the name of the log"),
