@@ -26,6 +26,7 @@ import (
 	"daybook.example/domain/journal"
 	"daybook.example/domain/organisation"
 	"daybook.example/domain/orgunit"
+	"daybook.example/domain/process"
 )
 
 // Handlers are the handlers of all categories, one each for a process.
@@ -37,6 +38,7 @@ type Handlers struct {
 	Books        *Handler[book.Command, book.State, book.Event]
 	Journals     *Handler[journal.Command, journal.State, journal.Event]
 	Tokens       *Handler[access.Command, access.State, access.Event]
+	Processes    *Handler[process.Command, process.State, process.Event]
 
 	zone zoneCache
 }
@@ -51,6 +53,7 @@ func NewHandlers(core *Core) *Handlers {
 		Books:        NewHandler(core, book.Decider, book.Catalog, book.Category),
 		Journals:     NewHandler(core, journal.Decider, journal.Catalog, journal.Category),
 		Tokens:       NewHandler(core, access.Decider, access.Catalog, access.Category),
+		Processes:    NewHandler(core, process.Decider, process.Catalog, process.Category),
 	}
 }
 
