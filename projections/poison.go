@@ -35,6 +35,15 @@ func (f *EventError) Error() string {
 
 func (f *EventError) Unwrap() error { return f.cause }
 
+// explained is the failure with the way out, as it is written down.
+func (f *EventError) explained(spec Spec) any {
+	return struct {
+		*EventError
+		Reason string `json:"reason"`
+		Hint   string `json:"hint"`
+	}{f, f.Error(), fmt.Sprintf("mend the cause and start again, or, if the event is to count for nothing here: daybook projections waive %s %s --reason TEXT", spec.Name, f.EventID)}
+}
+
 // undecodable is the failure of an event that the projection lists.
 type undecodable struct{ error }
 
@@ -74,28 +83,12 @@ func failureOf(event Event, err error) *EventError {
 	return f
 }
 
-// temporary are the classes of SQLSTATE that tell of the connection, of
-// resources or of other transactions, not of the event.
-var temporary = []string{
-	"08",    // connection
-	"25006", // the server has become a replica
-	"40",    // serialization failure, deadlock
-	"53",    // resources
-	"55P03", // a lock was not available
-	"57",    // the operator, a shutdown, a timeout
-	"58",    // input and output
-}
-
-// transient reports whether trying again may help.
-func (w *Writer) transient(err error) bool {
+// elsewhere reports whether the cause of an error lies elsewhere than in the
+// event: in the connection, the database or its tables.
+func (w *Writer) elsewhere(err error) bool {
 	var sql *pgconn.PgError
 	if errors.As(err, &sql) {
-		for _, class := range temporary {
-			if strings.HasPrefix(sql.Code, class) {
-				return true
-			}
-		}
-		return false
+		return troubleOfState(sql.Code) != unknown
 	}
 	return w.conn.IsClosed() || errors.Is(err, ErrFenced) || errors.As(err, new(net.Error)) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
@@ -114,7 +107,7 @@ func (w *Writer) Isolate(ctx context.Context, events []Event, to Position, waive
 	err := w.transact(ctx, w.at.after(events, to), nil, durable, func(tx pgx.Tx) error {
 		for i, event := range events {
 			err := pgx.BeginFunc(ctx, tx, func(savepoint pgx.Tx) error { return w.hand(ctx, savepoint, events[i:i+1]) })
-			if err != nil && w.transient(err) {
+			if err != nil && w.elsewhere(err) {
 				return err
 			}
 			if err != nil && !waived(event.ID) {

@@ -28,7 +28,10 @@ const (
 	standbyEvery = time.Second
 	waiverEvery  = 2 * time.Second
 	backoffMin   = 100 * time.Millisecond
-	backoffMax   = 10 * time.Second
+	backoffMax   = time.Second     // so that the database is not back for longer before it is used
+	haltedEvery  = 5 * time.Second // a try whether somebody has mended the cause
+	noteMax      = 2 * time.Second // to write a trouble down
+	sayEvery     = time.Minute     // the same trouble
 )
 
 // Options are what the runners of a process share. Pool and Store are required.
@@ -60,6 +63,12 @@ type Runner struct {
 	projection Projection
 	spec       Spec
 	status     board
+
+	epoch int64 // of the last turn
+	said  struct {
+		code string
+		at   time.Time
+	}
 }
 
 // NewRunner makes the runner of a projection that Prepare has seen.
@@ -85,6 +94,7 @@ func (r *Runner) Run(ctx context.Context) error {
 			return nil
 		case errors.Is(err, ErrOtherLog):
 			r.options.Logger.Error("the projection does not start: rebuild it, or name the log it was made from", "error", err)
+			r.suffer(ctx, TroubleOf(err).of(r.spec))
 			return err
 		case errors.Is(err, ErrHeld):
 			r.standBy(ctx)
@@ -112,11 +122,33 @@ func (r *Runner) standBy(ctx context.Context) {
 	sleep(ctx, standbyEvery)
 }
 
+// retry says what the trouble is and waits a moment; longer, if it is one that
+// does not pass by itself.
 func (r *Runner) retry(ctx context.Context, err error, backoff time.Duration) {
-	r.options.Logger.Warn("the projection begins again", "error", safe(err), "in", backoff)
-	r.status.change(func(s *Status) { s.State = Retrying })
+	trouble := TroubleOf(err).of(r.spec)
+	if trouble.halts {
+		backoff = haltedEvery
+	}
+	if trouble.Code != r.said.code || time.Since(r.said.at) > sayEvery {
+		r.said.code, r.said.at = trouble.Code, time.Now()
+		r.options.Logger.Warn("the projection does not come further: "+trouble.Reason, "code", trouble.Code, "error", safe(err), "hint", trouble.Hint, "again_in", backoff)
+	}
+	r.suffer(ctx, trouble)
 	r.options.Metrics.retried(r.spec)
 	sleep(ctx, backoff)
+}
+
+// suffer shows a trouble to all who ask for the status. Where it is the
+// database's, the checkpoint may not learn of it.
+func (r *Runner) suffer(ctx context.Context, trouble Trouble) {
+	state := Retrying
+	if trouble.halts {
+		state = Halted
+	}
+	r.status.change(func(s *Status) { s.State, s.Trouble = state, &trouble })
+	if err := r.writeDown(ctx, state, trouble); err != nil {
+		r.options.Logger.Debug("the trouble could not be written down", "error", safe(err))
+	}
 }
 
 func sleep(ctx context.Context, d time.Duration) {
@@ -138,10 +170,13 @@ func (r *Runner) halt(ctx context.Context, failure *EventError) {
 	}
 	r.options.Logger.Error("the projection is halted at an event that it cannot apply; nothing was skipped", attributes...)
 	r.status.change(func(s *Status) { s.State, s.Failure = Halted, failure })
-	if err := r.writeDown(ctx, failure); err != nil {
-		r.options.Logger.Warn("the halt could not be written down", "error", safe(err))
-	}
-	for ctx.Err() == nil {
+	for written := false; ctx.Err() == nil; {
+		if !written {
+			err := r.writeDown(ctx, Halted, failure.explained(r.spec))
+			if written = err == nil; err != nil {
+				r.options.Logger.Warn("the halt could not be written down yet", "error", safe(err))
+			}
+		}
 		sleep(ctx, waiverEvery)
 		if waived, err := r.waived(ctx); err == nil && waived(failure.EventID) {
 			r.options.Logger.Warn("passing an event that an operator has waived", "event", failure.EventID)
@@ -150,13 +185,17 @@ func (r *Runner) halt(ctx context.Context, failure *EventError) {
 	}
 }
 
-func (r *Runner) writeDown(ctx context.Context, failure *EventError) error {
+// writeDown leaves in the checkpoint why it does not move, unless another owner
+// moves it.
+func (r *Runner) writeDown(ctx context.Context, state State, failure any) error {
 	text, err := json.Marshal(failure)
 	if err != nil {
 		return err
 	}
-	_, err = r.options.Pool.Exec(ctx, "update daybook.projection_checkpoint set state = 'halted', failure = $3 where name = $1 and version = $2",
-		r.spec.Name, r.spec.Version, text)
+	ctx, cancel := context.WithTimeout(ctx, noteMax)
+	defer cancel()
+	_, err = r.options.Pool.Exec(ctx, "update daybook.projection_checkpoint set state = $4, failure = $5 where name = $1 and version = $2 and epoch = $3",
+		r.spec.Name, r.spec.Version, r.epoch, state, text)
 	return err
 }
 
@@ -168,7 +207,7 @@ func (r *Runner) waived(ctx context.Context) (func(uuid.UUID) bool, error) {
 			break
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read the waivers: %w", err)
+			return nil, fmt.Errorf("read the waivers: %w: %w", errStore, err)
 		}
 		decoded, _ := decode(event)
 		if waiver, ok := decoded.Decoded.(operation.ProjectionEventWaived); ok && waiver.Projection == r.spec.Name {
@@ -185,10 +224,13 @@ func (r *Runner) turn(ctx context.Context) error {
 		return err
 	}
 	defer writer.Close()
+	r.epoch = writer.Checkpoint().Epoch
 	if err := r.recognise(ctx, writer.Checkpoint()); err != nil {
 		return err
 	}
-	r.status.change(func(s *Status) { s.State, s.Failure, s.Position = Running, nil, writer.Checkpoint().Position })
+	r.status.change(func(s *Status) {
+		s.State, s.Failure, s.Trouble, s.Position = Running, nil, nil, writer.Checkpoint().Position
+	})
 	return r.route(ctx, writer)
 }
 
@@ -196,12 +238,15 @@ func (r *Runner) turn(ctx context.Context) error {
 func (r *Runner) recognise(ctx context.Context, at Checkpoint) error {
 	id, err := r.options.Store.LogID(ctx)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errStore, err)
 	}
 	if id != at.LogID {
 		return fmt.Errorf("%w: its tables come from log %s, and this is log %s", ErrOtherLog, at.LogID, id)
 	}
-	return at.verify(ctx, r.options.Store.Reader)
+	if err = at.verify(ctx, r.options.Store.Reader); err != nil && !errors.Is(err, ErrOtherLog) {
+		err = fmt.Errorf("%w: %w", errStore, err)
+	}
+	return err
 }
 
 // route lets one Watermill router drive one handler over one subscription, where
@@ -253,15 +298,18 @@ func (r *Runner) handle(m *message.Message, writer *Writer) error {
 	defer context.AfterFunc(m.Context(), func() { time.AfterFunc(stopPatience, cancel) })()
 	started, events := time.Now(), eventsOf(batch)
 	err := writer.Apply(ctx, events, batch.To)
-	if err != nil && !writer.transient(err) {
+	if err != nil && !writer.elsewhere(err) {
 		var waived func(uuid.UUID) bool
 		if waived, err = r.waived(ctx); err == nil {
 			err = writer.Isolate(ctx, events, batch.To, waived)
 		}
 	}
-	r.status.change(func(s *Status) { s.State, s.Position = Running, writer.Checkpoint().Position })
-	if err == nil {
+	r.status.change(func(s *Status) { s.Position = writer.Checkpoint().Position })
+	switch {
+	case err == nil:
 		r.options.Metrics.applied(r.spec, len(events), time.Since(started))
+	case writer.conn.IsClosed():
+		err = fmt.Errorf("%w: %w", errLost, err)
 	}
 	return err
 }

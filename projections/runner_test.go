@@ -221,6 +221,7 @@ func TestALogThatIsNotTheOneInTheTablesIsRefused(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		require.ErrorIs(t, r.Run(ctx), projections.ErrOtherLog, name)
 		cancel()
+		require.Equal(t, 1, number(t, h.pool, "select count(*) from daybook.projection_checkpoint where state = 'halted' and failure->>'code' = 'other-log' and failure->>'hint' like '%newer backup%'"), name)
 		if name != "another log" { // Prepare tells that one
 			require.ErrorIs(t, projections.Recognise(t.Context(), h.pool, h.Reader, counting{name: "counting"}), projections.ErrOtherLog, name)
 		}

@@ -8,8 +8,8 @@ const (
 	Starting State = "starting"
 	Standby  State = "standby" // another process owns the projection
 	Running  State = "running"
-	Retrying State = "retrying" // it lost the database, or its place in it
-	Halted   State = "halted"   // see Status.Failure
+	Retrying State = "retrying" // it comes back by itself: see Status.Trouble
+	Halted   State = "halted"   // somebody must act: see Status.Failure or Status.Trouble
 	Stopped  State = "stopped"
 )
 
@@ -19,7 +19,8 @@ type Status struct {
 	Version  int
 	State    State
 	Position Position    // committed
-	Failure  *EventError // while it is halted
+	Failure  *EventError // the event at which it is halted
+	Trouble  *Trouble    // why else it does not come further
 }
 
 // Status is the present one.

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"daybook.example/commands/edge"
 	"daybook.example/eventstore"
 )
@@ -33,7 +35,7 @@ type Projector struct {
 	LastEventAt *time.Time          `json:"last_event_at,omitempty"`
 	Heartbeat   *time.Time          `json:"heartbeat,omitempty"`
 	Owner       *string             `json:"owner,omitempty"`
-	Failure     json.RawMessage     `json:"failure,omitempty" doc:"The event that cannot be applied; nothing of its payload."`
+	Failure     json.RawMessage     `json:"failure,omitempty" doc:"Why it does not come further: code, reason and hint, and the event that cannot be applied if one is to blame; nothing of its payload."`
 }
 
 // Projectors are all of them, with the head of the log.
@@ -104,10 +106,29 @@ func (s *server) caughtUp(ctx context.Context) error {
 	case len(marks) == 0:
 		return errors.New("none is there yet; a process with role projections makes them")
 	}
+	if err := s.troubled(ctx); err != nil {
+		return err
+	}
 	for _, name := range slices.Sorted(maps.Keys(marks)) {
 		if at := marks[name]; at.position.Less(head) {
 			return fmt.Errorf("%s is %s at %s and has not reached %s, where the log was at the start", name, at.state, at.position, head)
 		}
 	}
 	return nil
+}
+
+// troubled returns what keeps a read model from coming further, and the way out.
+func (s *server) troubled(ctx context.Context) error {
+	var name, state, code, reason, hint string
+	err := s.Pool.QueryRow(ctx, `select name, c.state, failure->>'code', coalesce(failure->>'reason', ''), coalesce(failure->>'hint', '')
+		from daybook.projection_checkpoint c join (`+marksSQL+`) read using (name, version)
+		where failure is not null and c.state in ('halted', 'retrying') order by c.state, name limit 1`).
+		Scan(&name, &state, &code, &reason, &hint)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil
+	case err != nil:
+		return errors.New("the database does not answer")
+	}
+	return fmt.Errorf("%s is %s (%s): %s; %s", name, state, code, reason, hint)
 }

@@ -223,8 +223,9 @@ func (h *house) readyWhen(api *edge.API) {
 		return nil
 	})
 	api.ReadyWhen("database", func(ctx context.Context) error {
-		if h.pool.Ping(ctx) != nil {
-			return silent
+		if err := h.pool.Ping(ctx); err != nil {
+			trouble := projections.TroubleOf(err)
+			return fmt.Errorf("%s; %s", trouble.Reason, trouble.Hint)
 		}
 		return nil
 	})
