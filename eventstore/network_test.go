@@ -4,10 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,113 +14,16 @@ import (
 	"daybook.example/eventstore"
 	"daybook.example/eventstore/eventstoretest"
 	"daybook.example/test/level"
+	"daybook.example/test/network"
 )
 
-// A network stands between a client and the node, and can be made a bad one.
-type network struct {
-	listener net.Listener
-	to       string // the node's socket
-	delay    atomic.Int64
-	halfOpen atomic.Bool // connections stand, and nothing comes through
-
-	mu    sync.Mutex
-	ends  map[net.Conn]bool
-	moves sync.WaitGroup
-}
-
-func newNetwork(t *testing.T, node *eventstoretest.Node) *network {
+// between puts a network between the test's clients and the node.
+func between(t *testing.T, node *eventstoretest.Node) *network.Network {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	n, err := network.To("unix", node.Socket)
 	require.NoError(t, err)
-	n := &network{listener: listener, to: node.Socket, ends: map[net.Conn]bool{}}
-	n.moves.Go(n.serve)
-	t.Cleanup(func() {
-		require.NoError(t, listener.Close())
-		n.halfOpen.Store(false)
-		n.cut()
-		n.moves.Wait()
-	})
+	t.Cleanup(func() { require.NoError(t, n.Close()) })
 	return n
-}
-
-func (n *network) serve() {
-	for {
-		near, err := n.listener.Accept()
-		if err != nil {
-			return
-		}
-		far, err := net.Dial("unix", n.to)
-		if err != nil {
-			_ = near.Close()
-			continue
-		}
-		n.mu.Lock()
-		n.ends[near], n.ends[far] = true, true
-		n.mu.Unlock()
-		n.moves.Go(func() { n.move(near, far) })
-		n.moves.Go(func() { n.move(far, near) })
-	}
-}
-
-// move carries bytes one way, as long as both ends stand.
-func (n *network) move(from, to net.Conn) {
-	defer n.drop(from, to)
-	buffer := make([]byte, 16<<10)
-	for {
-		read, err := from.Read(buffer)
-		if err != nil {
-			return
-		}
-		time.Sleep(time.Duration(n.delay.Load()))
-		for n.halfOpen.Load() {
-			time.Sleep(time.Millisecond)
-		}
-		if _, err := to.Write(buffer[:read]); err != nil {
-			return
-		}
-	}
-}
-
-func (n *network) drop(ends ...net.Conn) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, end := range ends {
-		_ = end.Close()
-		delete(n.ends, end)
-	}
-}
-
-// cut resets all connections, whatever is on its way.
-func (n *network) cut() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for end := range n.ends {
-		if tcp, ok := end.(*net.TCPConn); ok {
-			_ = tcp.SetLinger(0)
-		}
-		_ = end.Close()
-	}
-}
-
-// fail does one thing that networks do, and is well again.
-func (n *network) fail() {
-	switch rand.IntN(4) {
-	case 0:
-		n.cut()
-	case 1: // slow
-		n.delay.Store(int64(5 * time.Millisecond))
-		time.Sleep(20 * time.Millisecond)
-	case 2: // reset with answers on their way
-		n.delay.Store(int64(10 * time.Millisecond))
-		time.Sleep(15 * time.Millisecond)
-		n.cut()
-	case 3: // half-open, until someone notices
-		n.halfOpen.Store(true)
-		time.Sleep(20 * time.Millisecond)
-		n.cut()
-		n.halfOpen.Store(false)
-	}
-	n.delay.Store(0)
 }
 
 const (
@@ -205,7 +105,7 @@ func follow(ctx context.Context, store *eventstore.Client, last uuid.UUID) (seen
 }
 
 // sendThrough has eight senders at work over a network that fails.
-func sendThrough(t *testing.T, n *network, store *eventstore.Client, faults int, anew bool) (all []*sender) {
+func sendThrough(t *testing.T, n *network.Network, store *eventstore.Client, faults int, anew bool) (all []*sender) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -217,7 +117,7 @@ func sendThrough(t *testing.T, n *network, store *eventstore.Client, faults int,
 	}
 	for range faults {
 		time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond)
-		n.fail()
+		n.Fail()
 	}
 	cancel()
 	for range all {
@@ -234,8 +134,8 @@ func sendThrough(t *testing.T, n *network, store *eventstore.Client, faults int,
 func TestABadNetworkLosesAndDoublesNothing(t *testing.T) {
 	t.Parallel()
 	inside, node := start(t)
-	n := newNetwork(t, node)
-	outside := node.ConnectBy(eventstore.Options{URL: "esdb://" + n.listener.Addr().String() + "?tls=false"})
+	n := between(t, node)
+	outside := node.ConnectBy(eventstore.Options{URL: "esdb://" + n.Addr() + "?tls=false"})
 	type sight struct {
 		seen map[string][]uuid.UUID
 		lost int
@@ -286,8 +186,8 @@ func stored(t *testing.T, c *eventstore.Client, stream string) (ids []uuid.UUID)
 func TestABadNetworkDoublesWhatIsSentAnew(t *testing.T) {
 	t.Parallel()
 	inside, node := start(t)
-	n := newNetwork(t, node)
-	outside := node.ConnectBy(eventstore.Options{URL: "esdb://" + n.listener.Addr().String() + "?tls=false"})
+	n := between(t, node)
+	outside := node.ConnectBy(eventstore.Options{URL: "esdb://" + n.Addr() + "?tls=false"})
 	doubled := 0
 	for _, s := range sendThrough(t, n, outside, 20, true) {
 		for _, id := range stored(t, inside, s.stream) {
