@@ -3,9 +3,10 @@ package projections_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -33,8 +34,15 @@ func own(t *testing.T) *pgxpool.Pool {
 	return pool
 }
 
-// killServer kills the server as a power cut would: nothing is written any more.
-func killServer(t *testing.T, pool *pgxpool.Pool) {
+// another is an empty database beside the test's.
+func another(t *testing.T) *pgxpool.Pool { return postgrestest.New(t) }
+
+// endings are the ways in which a server ends: as by a power cut, at once, and
+// in order.
+var endings = []syscall.Signal{syscall.SIGKILL, syscall.SIGQUIT, syscall.SIGINT}
+
+// end ends the server, which its keeper starts again.
+func end(t *testing.T, pool *pgxpool.Pool, how syscall.Signal) {
 	t.Helper()
 	var text string
 	require.Eventually(t, func() bool {
@@ -43,37 +51,57 @@ func killServer(t *testing.T, pool *pgxpool.Pool) {
 	line, _, _ := strings.Cut(text, "\n")
 	pid, err := strconv.Atoi(line)
 	require.NoError(t, err)
-	require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
+	require.NoError(t, syscall.Kill(pid, how))
+	require.Eventually(t, func() bool { return pool.Ping(t.Context()) != nil || restarted(pool, text) }, patience, time.Millisecond)
 }
 
+func restarted(pool *pgxpool.Pool, before string) bool {
+	var text string
+	return pool.QueryRow(context.Background(), "select pg_read_file('postmaster.pid')").Scan(&text) == nil && text != before
+}
+
+// T10. Given a database that is killed or restarted under load, time and again.
+// Then the read models are those that a rebuild makes; and they are up to date
+// soon after it is back.
 func TestADatabaseThatIsKilledUnderLoadLosesAndDoublesNothing(t *testing.T) {
 	t.Parallel()
-	const kills, appends = 2, 60
 	h := open(t)
 	h.pool = own(t)
-	runners, _ := h.start(counting{name: "counting"})
-	for range kills {
-		var appending sync.WaitGroup
-		for w := range 2 {
-			appending.Go(func() {
-				for range appends {
-					h.put(fmt.Sprintf("claim-test-%d", w), taken())
-				}
-			})
+	runners, stop := h.start(counting{name: "counting"}, listing{"listing"})
+	writing, rest := context.WithCancel(t.Context())
+	c := &crowd{store: h.Client}
+	done := c.write(writing)
+	var restarts, catchUps []time.Duration
+	for range level(3, 30, 300) {
+		time.Sleep(time.Duration(rand.IntN(100)) * time.Millisecond) // somewhere in the middle
+		end(t, h.pool, endings[rand.IntN(len(endings))])
+		began := time.Now()
+		head, err := h.Head(t.Context())
+		require.NoError(t, err)
+		require.Eventually(t, func() bool { return h.pool.Ping(t.Context()) == nil }, patience, time.Millisecond)
+		restarts, began = append(restarts, time.Since(began)), time.Now()
+		for _, r := range runners {
+			h.wait(r, head)
 		}
-		time.Sleep(20 * time.Millisecond) // somewhere in the middle
-		killServer(t, h.pool)
-		appending.Wait()
+		catchUps = append(catchUps, time.Since(began))
 	}
-	_, last := h.put("claim-test-0", taken())
-	h.wait(runners[0], last)
-	require.Equal(t, kills*2*appends+1, h.tallied("counting"))
+	rest()
+	<-done
+	head, err := h.Head(t.Context())
+	require.NoError(t, err)
+	for _, r := range runners {
+		h.wait(r, head)
+	}
+	stop()
+	h.exact(c)
+	t.Logf("%d events, %d ends of the database: restart %s, then caught up with what was there within %s", len(c.stored), len(restarts), spread(restarts), spread(catchUps))
+}
 
-	rebuilt := &house{t: t, node: h.node, Client: h.Client, pool: postgrestest.New(t), log: h.log}
-	again, _ := rebuilt.start(counting{name: "counting"})
-	rebuilt.wait(again[0], last)
-	const everything = "select md5(string_agg(x::text, ',' order by x::text collate \"C\"))::uuid::text from (select to_jsonb(t) from rm_counting_v1.tally t union all select to_jsonb(l) from rm_counting_v1.label_position l) rows(x)"
-	require.Equal(t, word(t, rebuilt.pool, everything), word(t, h.pool, everything))
+// spread is the median and the longest.
+func spread(all []time.Duration) string {
+	slices.Sort(all)
+	round := func(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
+	return fmt.Sprintf("p50 %v, max %v", round(all[len(all)/2]), round(all[len(all)-1]))
 }
 
 func word(t *testing.T, pool *pgxpool.Pool, sql string) (text string) {
