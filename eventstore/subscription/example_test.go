@@ -2,6 +2,7 @@ package subscription_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -158,6 +159,42 @@ func ExampleSubscriber() {
 	// account-0
 	// account-1
 	// account-2
+}
+
+// Two read models share what is read and decoded; each has its own place and batches.
+func ExampleFeed() {
+	client, stop := startNode()
+	defer stop()
+	publisher, err := subscription.NewPublisher(subscription.PublisherConfig{Client: client})
+	must(err)
+	must(publisher.Publish("account-1", message.NewMessage(watermill.NewUUID(), []byte(`{"amount":5}`))))
+	must(publisher.Close())
+
+	feed, err := subscription.NewFeed(subscription.FeedConfig{Client: client, Decode: func(e eventstore.Recorded) (any, error) {
+		fmt.Println("decoded once")
+		var deposit struct{ Amount int }
+		err := json.Unmarshal(e.Data, &deposit)
+		return deposit.Amount, err
+	}})
+	must(err)
+	for _, model := range []string{"balances", "statements"} {
+		subscriber, err := subscription.New(subscription.Config{
+			Feed: feed,
+			From: func(context.Context) (eventstore.Position, error) { return eventstore.Position{}, nil },
+		})
+		must(err)
+		defer func() { must(subscriber.Close()) }()
+		messages, err := subscriber.Subscribe(context.Background(), subscription.Topic)
+		must(err)
+		m := <-messages
+		batch, _ := subscription.BatchFrom(m)
+		fmt.Println(model, batch.Decoded[0])
+		m.Ack()
+	}
+	// Output:
+	// decoded once
+	// balances 5
+	// statements 5
 }
 
 // Subscriber and Publisher in a Watermill Router: a handler turns orders into

@@ -2,6 +2,7 @@ package subscription
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -32,18 +33,26 @@ type item struct {
 type reader struct {
 	config Config
 	at     eventstore.Position // of the last event passed on
-	items  chan<- item
+	pass   func(context.Context, item) bool
+	lost   func()      // told when the subscription was lost; may be nil
+	enough func() bool // asked after each event: whether to end; nil = never
 }
 
-// run follows the log until ctx ends. It subscribes to all streams, without a
+// errEnough ends a reader.
+var errEnough = errors.New("enough was read")
+
+// run follows the log until ctx ends, or enough was read. It subscribes to all streams, without a
 // filter: with one, the store's own events would be a head that no checkpoint
 // ever reaches.
 func (r *reader) run(ctx context.Context) {
 	for attempt := 0; ; attempt++ {
 		before := r.at
 		err := r.follow(ctx)
-		if ctx.Err() != nil || !r.pass(ctx, item{live: false}) {
+		if ctx.Err() != nil || errors.Is(err, errEnough) || !r.pass(ctx, item{live: false}) {
 			return
+		}
+		if r.lost != nil {
+			r.lost()
 		}
 		if r.at != before {
 			attempt = 0
@@ -69,8 +78,12 @@ func (r *reader) follow(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if i, ok := r.item(m); ok && !r.pass(ctx, i) {
+		i, ok := r.item(m)
+		if ok && !r.pass(ctx, i) {
 			return ctx.Err()
+		}
+		if ok && r.enough != nil && r.enough() {
+			return errEnough
 		}
 	}
 }
@@ -112,11 +125,14 @@ func decode(f func(eventstore.Recorded) (any, error), event eventstore.Recorded)
 	return f(event)
 }
 
-func (r *reader) pass(ctx context.Context, i item) bool {
-	select {
-	case r.items <- i:
-		return true
-	case <-ctx.Done():
-		return false
+// into passes items into a channel.
+func into(items chan<- item) func(context.Context, item) bool {
+	return func(ctx context.Context, i item) bool {
+		select {
+		case items <- i:
+			return true
+		case <-ctx.Done():
+			return false
+		}
 	}
 }

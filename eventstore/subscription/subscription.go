@@ -38,9 +38,13 @@ const (
 	nackDelayMax = 30 * time.Second
 )
 
-// Config of a Subscriber. Client and From are required.
+// Config of a Subscriber. From is required, and Client or Feed.
 type Config struct {
 	Client *eventstore.Client
+
+	// Feed lets subscriptions share what is read and decoded. Client and Decode are
+	// the feed's then, and not to be given.
+	Feed *Feed
 
 	// From says where the handler is: batches begin after that position. It is
 	// asked at every Subscribe.
@@ -63,8 +67,11 @@ type Config struct {
 }
 
 func (c *Config) complete() error {
-	if c.Client == nil || c.From == nil {
-		return errors.New("subscription: Client and From are required")
+	switch {
+	case c.From == nil || c.Client == nil && c.Feed == nil:
+		return errors.New("subscription: From is required, and Client or Feed")
+	case c.Feed != nil && (c.Client != nil || c.Decode != nil):
+		return errors.New("subscription: with a Feed, Client and Decode are the feed's: leave them out")
 	}
 	if c.MaxBytes <= 0 {
 		c.MaxBytes = batchBytes
@@ -73,7 +80,7 @@ func (c *Config) complete() error {
 		c.Prefetch = batchesAhead
 	}
 	if c.Decode == nil {
-		c.Decode = func(eventstore.Recorded) (any, error) { return nil, nil }
+		c.Decode = decodeNothing
 	}
 	if c.NackDelay == nil {
 		c.NackDelay = nackDelay
@@ -83,6 +90,8 @@ func (c *Config) complete() error {
 	}
 	return nil
 }
+
+func decodeNothing(eventstore.Recorded) (any, error) { return nil, nil }
 
 func nackDelay(attempt int) time.Duration { return doubling(nackDelayMin, nackDelayMax, attempt) }
 
@@ -125,7 +134,7 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	out := make(chan *message.Message)
 	items, batches := make(chan item), make(chan *Batch)
 	err = s.life.start(ctx,
-		(&reader{config: s.config, at: from, items: items}).run,
+		s.source(from, into(items)),
 		func(ctx context.Context) { newPacker(s.config, from).run(ctx, items, batches) },
 		func(ctx context.Context) {
 			defer close(out)
@@ -135,6 +144,14 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 		return nil, err
 	}
 	return out, nil
+}
+
+// source reads after a position, alone or with others.
+func (s *Subscriber) source(from eventstore.Position, pass func(context.Context, item) bool) func(context.Context) {
+	if s.config.Feed != nil {
+		return (&cursor{feed: s.config.Feed, at: from, pass: pass}).run
+	}
+	return (&reader{config: s.config, at: from, pass: pass}).run
 }
 
 // deliver hands out one batch after the other.

@@ -47,14 +47,37 @@ func within(t *testing.T, d time.Duration) context.Context {
 
 func fromStart(context.Context) (eventstore.Position, error) { return eventstore.Position{}, nil }
 
+// A way is how a subscription reads: alone or by a feed. Both keep the same promises.
+type way struct{ fed bool }
+
+func bothWays(t *testing.T, test func(t *testing.T, with way)) {
+	t.Parallel()
+	for name, with := range map[string]way{"alone": {}, "by a feed": {fed: true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, with)
+		})
+	}
+}
+
+// config is c, with a feed of its own where that is the way.
+func (w way) config(t *testing.T, c subscription.Config) subscription.Config {
+	t.Helper()
+	if w.fed {
+		c.Feed = newFeed(t, subscription.FeedConfig{Client: c.Client, Decode: c.Decode})
+		c.Client, c.Decode = nil, nil
+	}
+	return c
+}
+
 // subscribe starts a subscription that the test's end closes. What c leaves open is filled in.
-func subscribe(t *testing.T, c subscription.Config) (<-chan *message.Message, *subscription.Subscriber) {
+func (w way) subscribe(t *testing.T, c subscription.Config) (<-chan *message.Message, *subscription.Subscriber) {
 	t.Helper()
 	if c.From == nil {
 		c.From = fromStart
 	}
 	c.Logger = eventstoretest.Quiet
-	s, err := subscription.New(c)
+	s, err := subscription.New(w.config(t, c))
 	require.NoError(t, err)
 	messages, err := s.Subscribe(t.Context(), subscription.Topic)
 	require.NoError(t, err)
@@ -100,232 +123,242 @@ func appendTo(t *testing.T, client *eventstore.Client, stream string, n int) eve
 }
 
 func TestGivenAnIdleHandlerWhenAnEventComesThenItIsABatchAtOnce(t *testing.T) {
-	t.Parallel()
-	client := eventstoretest.Start(t).Connect()
-	messages, _ := subscribe(t, subscription.Config{Client: client})
-	from := eventstore.Position{}
-	for range 3 {
-		written := appendTo(t, client, "s", 1)
-		m, batch := receive(t, messages)
-		require.Len(t, batch.Events, 1)
-		require.Equal(t, from, batch.From)
-		require.Equal(t, written.Position, batch.To)
-		require.Equal(t, written.Position, batch.Head)
-		require.Equal(t, batch.Events[0].ID.String(), m.UUID)
-		require.Equal(t, fmt.Sprintf(`{"from":"%s","to":"%s","n":1}`, batch.From, batch.To), string(m.Payload))
-		require.Equal(t, message.Metadata{"from": batch.From.String(), "to": batch.To.String(), "count": "1"}, m.Metadata)
-		from = batch.To
-		m.Ack()
-	}
+	bothWays(t, func(t *testing.T, with way) {
+		client := eventstoretest.Start(t).Connect()
+		messages, _ := with.subscribe(t, subscription.Config{Client: client})
+		from := eventstore.Position{}
+		for range 3 {
+			written := appendTo(t, client, "s", 1)
+			m, batch := receive(t, messages)
+			require.Len(t, batch.Events, 1)
+			require.Equal(t, from, batch.From)
+			require.Equal(t, written.Position, batch.To)
+			require.Equal(t, written.Position, batch.Head)
+			require.Equal(t, batch.Events[0].ID.String(), m.UUID)
+			require.Equal(t, fmt.Sprintf(`{"from":"%s","to":"%s","n":1}`, batch.From, batch.To), string(m.Payload))
+			require.Equal(t, message.Metadata{"from": batch.From.String(), "to": batch.To.String(), "count": "1"}, m.Metadata)
+			from = batch.To
+			m.Ack()
+		}
+	})
 }
 
 func TestGivenABusyHandlerWhenEventsComeThenTheNextBatchHoldsThemAll(t *testing.T) {
-	t.Parallel()
-	client := eventstoretest.Start(t).Connect()
-	messages, _ := subscribe(t, subscription.Config{Client: client})
-	appendTo(t, client, "s", 1)
-	first, _ := receive(t, messages)
-	for range 10 {
-		appendTo(t, client, "s", 10)
-	}
-	nothing(t, messages, 50*time.Millisecond) // one in flight
-	first.Ack()
-	m, batch := receive(t, messages)
-	require.Len(t, batch.Events, 100)
-	require.True(t, batch.Live)
-	m.Ack()
+	bothWays(t, func(t *testing.T, with way) {
+		client := eventstoretest.Start(t).Connect()
+		messages, _ := with.subscribe(t, subscription.Config{Client: client})
+		appendTo(t, client, "s", 1)
+		first, _ := receive(t, messages)
+		for range 10 {
+			appendTo(t, client, "s", 10)
+		}
+		nothing(t, messages, 50*time.Millisecond) // one in flight
+		first.Ack()
+		m, batch := receive(t, messages)
+		require.Len(t, batch.Events, 100)
+		require.True(t, batch.Live)
+		m.Ack()
+	})
 }
 
 func TestGivenALongLogWhenCatchingUpThenBatchesAreFullUntilTheLast(t *testing.T) {
-	t.Parallel()
-	client := eventstoretest.Start(t).Connect()
-	for range 5 {
-		appendTo(t, client, "s", 1000)
-	}
-	head := appendTo(t, client, "s", 1).Position
-	messages, _ := subscribe(t, subscription.Config{Client: client})
-	m, batch := receive(t, messages)
-	require.Len(t, batch.Events, 4096)
-	require.False(t, batch.Live)
-	require.Equal(t, head, batch.Head)
-	m.Ack()
-	total, live := len(batch.Events), false
-	for total < 5001 {
-		var next *subscription.Batch
-		m, next = receive(t, messages)
-		require.Equal(t, batch.To, next.From)
-		total, live, batch = total+len(next.Events), next.Live, next
+	bothWays(t, func(t *testing.T, with way) {
+		client := eventstoretest.Start(t).Connect()
+		for range 5 {
+			appendTo(t, client, "s", 1000)
+		}
+		head := appendTo(t, client, "s", 1).Position
+		messages, _ := with.subscribe(t, subscription.Config{Client: client})
+		m, batch := receive(t, messages)
+		require.Len(t, batch.Events, 4096)
+		require.False(t, batch.Live)
+		require.Equal(t, head, batch.Head)
 		m.Ack()
-	}
-	require.Equal(t, 5001, total)
-	require.True(t, live)
-	require.Equal(t, head, batch.To)
+		total, live := len(batch.Events), false
+		for total < 5001 {
+			var next *subscription.Batch
+			m, next = receive(t, messages)
+			require.Equal(t, batch.To, next.From)
+			total, live, batch = total+len(next.Events), next.Live, next
+			m.Ack()
+		}
+		require.Equal(t, 5001, total)
+		require.True(t, live)
+		require.Equal(t, head, batch.To)
+	})
 }
 
 func TestBatchesAreBoundedInEventsAndBytes(t *testing.T) {
-	t.Parallel()
-	client := eventstoretest.Start(t).Connect()
-	appendTo(t, client, "s", 100)
-	for limit, c := range map[int]subscription.Config{
-		1:  {Client: client, MaxEvents: 1},
-		30: {Client: client, MaxEvents: 30},
-		10: {Client: client, MaxBytes: 10}, // the first ten numbers have one digit
-	} {
-		messages, s := subscribe(t, c)
-		total := 0
-		for total < 100 {
-			m, batch := receive(t, messages)
-			require.LessOrEqual(t, len(batch.Events), limit)
-			require.Equal(t, strconv.Itoa(total), string(batch.Events[0].Data))
-			total += len(batch.Events)
-			m.Ack()
+	bothWays(t, func(t *testing.T, with way) {
+		client := eventstoretest.Start(t).Connect()
+		appendTo(t, client, "s", 100)
+		for limit, c := range map[int]subscription.Config{
+			1:  {Client: client, MaxEvents: 1},
+			30: {Client: client, MaxEvents: 30},
+			10: {Client: client, MaxBytes: 10}, // the first ten numbers have one digit
+		} {
+			messages, s := with.subscribe(t, c)
+			total := 0
+			for total < 100 {
+				m, batch := receive(t, messages)
+				require.LessOrEqual(t, len(batch.Events), limit)
+				require.Equal(t, strconv.Itoa(total), string(batch.Events[0].Data))
+				total += len(batch.Events)
+				m.Ack()
+			}
+			require.NoError(t, s.Close())
 		}
-		require.NoError(t, s.Close())
-	}
+	})
 }
 
 func TestGivenACheckpointWhenSubscribedThenBatchesBeginAfterIt(t *testing.T) {
-	t.Parallel()
-	client := eventstoretest.Start(t).Connect()
-	middle := appendTo(t, client, "s", 5).Position
-	appendTo(t, client, "s", 5)
-	messages, _ := subscribe(t, subscription.Config{Client: client,
-		From: func(context.Context) (eventstore.Position, error) { return middle, nil }})
-	m, batch := receive(t, messages)
-	require.Equal(t, middle, batch.From)
-	require.Len(t, batch.Events, 5)
-	require.EqualValues(t, 5, batch.Events[0].Revision)
-	m.Ack()
+	bothWays(t, func(t *testing.T, with way) {
+		client := eventstoretest.Start(t).Connect()
+		middle := appendTo(t, client, "s", 5).Position
+		appendTo(t, client, "s", 5)
+		messages, _ := with.subscribe(t, subscription.Config{Client: client,
+			From: func(context.Context) (eventstore.Position, error) { return middle, nil }})
+		m, batch := receive(t, messages)
+		require.Equal(t, middle, batch.From)
+		require.Len(t, batch.Events, 5)
+		require.EqualValues(t, 5, batch.Events[0].Revision)
+		m.Ack()
+	})
 }
 
 func TestTheStoresOwnEventsOnlyMoveTheCheckpointAndAtMostOnceASecond(t *testing.T) {
-	t.Parallel()
-	client := eventstoretest.Start(t).Connect()
-	messages, _ := subscribe(t, subscription.Config{Client: client})
-	own := func() eventstore.Position {
-		written, err := client.Append(within(t, patience), "$$s", eventstore.Any,
-			[]eventstore.Proposed{{ID: uuid.New(), Type: "$metadata", Data: []byte(`{}`)}})
-		require.NoError(t, err)
-		return written.Position
-	}
-	began, last, count := time.Now(), eventstore.Position{}, 0
-	first := own()
-	m, batch := receive(t, messages)
-	require.Empty(t, batch.Events)
-	require.Equal(t, first, batch.To)
-	require.NotEqual(t, uuid.Nil.String(), m.UUID)
-	m.Ack()
-	for range 20 {
-		last = own()
-	}
-	for batch.To != last {
-		m, batch = receive(t, messages)
+	bothWays(t, func(t *testing.T, with way) {
+		client := eventstoretest.Start(t).Connect()
+		messages, _ := with.subscribe(t, subscription.Config{Client: client})
+		own := func() eventstore.Position {
+			written, err := client.Append(within(t, patience), "$$s", eventstore.Any,
+				[]eventstore.Proposed{{ID: uuid.New(), Type: "$metadata", Data: []byte(`{}`)}})
+			require.NoError(t, err)
+			return written.Position
+		}
+		began, last, count := time.Now(), eventstore.Position{}, 0
+		first := own()
+		m, batch := receive(t, messages)
 		require.Empty(t, batch.Events)
-		count++
+		require.Equal(t, first, batch.To)
+		require.NotEqual(t, uuid.Nil.String(), m.UUID)
 		m.Ack()
-	}
-	require.LessOrEqual(t, count, 1+int(time.Since(began)/time.Second))
+		for range 20 {
+			last = own()
+		}
+		for batch.To != last {
+			m, batch = receive(t, messages)
+			require.Empty(t, batch.Events)
+			count++
+			m.Ack()
+		}
+		require.LessOrEqual(t, count, 1+int(time.Since(began)/time.Second))
 
-	own()
-	ours := appendTo(t, client, "s", 1).Position
-	m, batch = receive(t, messages)
-	if len(batch.Events) == 0 { // the beat came just between the two
-		m.Ack()
+		own()
+		ours := appendTo(t, client, "s", 1).Position
 		m, batch = receive(t, messages)
-	}
-	require.Len(t, batch.Events, 1, "an event of ours waits for no beat")
-	require.Equal(t, ours, batch.To)
-	m.Ack()
+		if len(batch.Events) == 0 { // the beat came just between the two
+			m.Ack()
+			m, batch = receive(t, messages)
+		}
+		require.Len(t, batch.Events, 1, "an event of ours waits for no beat")
+		require.Equal(t, ours, batch.To)
+		m.Ack()
+	})
 }
 
 func TestADecodeErrorBelongsToItsEvent(t *testing.T) {
-	t.Parallel()
-	client := eventstoretest.Start(t).Connect()
-	bad := errors.New("bad")
-	appendTo(t, client, "s", 3)
-	messages, _ := subscribe(t, subscription.Config{Client: client, Decode: func(e eventstore.Recorded) (any, error) {
-		switch e.Revision {
-		case 1:
-			return nil, bad
-		case 2:
-			panic("the secret value")
-		}
-		return string(e.Data), nil
-	}})
-	m, batch := receive(t, messages)
-	require.Equal(t, []any{"0", nil, nil}, batch.Decoded)
-	require.NoError(t, batch.Errs[0])
-	require.ErrorIs(t, batch.Errs[1], bad)
-	require.ErrorContains(t, batch.Errs[2], "panic")
-	require.NotContains(t, batch.Errs[2].Error(), "secret")
-	m.Ack()
+	bothWays(t, func(t *testing.T, with way) {
+		client := eventstoretest.Start(t).Connect()
+		bad := errors.New("bad")
+		appendTo(t, client, "s", 3)
+		messages, _ := with.subscribe(t, subscription.Config{Client: client, Decode: func(e eventstore.Recorded) (any, error) {
+			switch e.Revision {
+			case 1:
+				return nil, bad
+			case 2:
+				panic("the secret value")
+			}
+			return string(e.Data), nil
+		}})
+		m, batch := receive(t, messages)
+		require.Equal(t, []any{"0", nil, nil}, batch.Decoded)
+		require.NoError(t, batch.Errs[0])
+		require.ErrorIs(t, batch.Errs[1], bad)
+		require.ErrorContains(t, batch.Errs[2], "panic")
+		require.NotContains(t, batch.Errs[2].Error(), "secret")
+		m.Ack()
+	})
 }
 
 func TestGivenARefusedBatchThenTheSameComesAgainAfterItsDelay(t *testing.T) {
-	t.Parallel()
-	client := eventstoretest.Start(t).Connect()
-	appendTo(t, client, "s", 3)
-	attempts := make(chan int, 10)
-	messages, _ := subscribe(t, subscription.Config{Client: client, NackDelay: func(attempt int) time.Duration {
-		attempts <- attempt
-		return time.Duration(attempt) * 10 * time.Millisecond
-	}})
-	m, first := receive(t, messages)
-	for attempt := range 3 {
-		m.Nack()
-		require.Equal(t, attempt, <-attempts)
-		again, batch := receive(t, messages)
-		require.Same(t, first, batch, "its context holds the batch")
-		require.Error(t, m.Context().Err(), "the context of a refused message ends")
-		require.NoError(t, again.Context().Err())
-		m = again
-	}
-	m.Ack()
-	appendTo(t, client, "s", 1)
-	m, batch := receive(t, messages)
-	require.Equal(t, first.To, batch.From)
-	m.Ack()
+	bothWays(t, func(t *testing.T, with way) {
+		client := eventstoretest.Start(t).Connect()
+		appendTo(t, client, "s", 3)
+		attempts := make(chan int, 10)
+		messages, _ := with.subscribe(t, subscription.Config{Client: client, NackDelay: func(attempt int) time.Duration {
+			attempts <- attempt
+			return time.Duration(attempt) * 10 * time.Millisecond
+		}})
+		m, first := receive(t, messages)
+		for attempt := range 3 {
+			m.Nack()
+			require.Equal(t, attempt, <-attempts)
+			again, batch := receive(t, messages)
+			require.Same(t, first, batch, "its context holds the batch")
+			require.Error(t, m.Context().Err(), "the context of a refused message ends")
+			require.NoError(t, again.Context().Err())
+			m = again
+		}
+		m.Ack()
+		appendTo(t, client, "s", 1)
+		m, batch := receive(t, messages)
+		require.Equal(t, first.To, batch.From)
+		m.Ack()
+	})
 }
 
 func TestARefusedBatchIsNotSentAgainAfterTheContextEnds(t *testing.T) {
-	t.Parallel()
-	client := eventstoretest.Start(t).Connect()
-	appendTo(t, client, "s", 1)
-	s, err := subscription.New(subscription.Config{Client: client, From: fromStart, Logger: eventstoretest.Quiet,
-		NackDelay: func(int) time.Duration { return 0 }})
-	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(t.Context())
-	messages, err := s.Subscribe(ctx, subscription.Topic)
-	require.NoError(t, err)
-	m, _ := receive(t, messages)
-	cancel()
-	m.Nack()
-	_, open := <-messages
-	require.False(t, open)
-	require.Error(t, m.Context().Err())
-	require.NoError(t, s.Close())
+	bothWays(t, func(t *testing.T, with way) {
+		client := eventstoretest.Start(t).Connect()
+		appendTo(t, client, "s", 1)
+		s, err := subscription.New(with.config(t, subscription.Config{Client: client, From: fromStart, Logger: eventstoretest.Quiet,
+			NackDelay: func(int) time.Duration { return 0 }}))
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		messages, err := s.Subscribe(ctx, subscription.Topic)
+		require.NoError(t, err)
+		m, _ := receive(t, messages)
+		cancel()
+		m.Nack()
+		_, open := <-messages
+		require.False(t, open)
+		require.Error(t, m.Context().Err())
+		require.NoError(t, s.Close())
+	})
 }
 
 func TestCloseEndsEverySubscriptionAndForgetsWhatIsOut(t *testing.T) {
-	t.Parallel()
-	client := eventstoretest.Start(t).Connect()
-	appendTo(t, client, "s", 1)
-	messages, s := subscribe(t, subscription.Config{Client: client})
-	others, err := s.Subscribe(t.Context(), subscription.Topic)
-	require.NoError(t, err)
-	m, _ := receive(t, messages)
-	require.NoError(t, s.Close())
-	require.NoError(t, s.Close(), "closed twice")
-	require.Error(t, m.Context().Err())
-	for range messages {
-		t.Fatal("a message after Close")
-	}
-	for range others {
-		t.Fatal("a message after Close")
-	}
-	m.Ack()
-	_, err = s.Subscribe(t.Context(), subscription.Topic)
-	require.ErrorContains(t, err, "closed")
+	bothWays(t, func(t *testing.T, with way) {
+		client := eventstoretest.Start(t).Connect()
+		appendTo(t, client, "s", 1)
+		messages, s := with.subscribe(t, subscription.Config{Client: client})
+		others, err := s.Subscribe(t.Context(), subscription.Topic)
+		require.NoError(t, err)
+		m, _ := receive(t, messages)
+		require.NoError(t, s.Close())
+		require.NoError(t, s.Close(), "closed twice")
+		require.Error(t, m.Context().Err())
+		for range messages {
+			t.Fatal("a message after Close")
+		}
+		for range others {
+			t.Fatal("a message after Close")
+		}
+		m.Ack()
+		_, err = s.Subscribe(t.Context(), subscription.Topic)
+		require.ErrorContains(t, err, "closed")
+	})
 }
 
 func TestSubscribeSaysWhatIsWrong(t *testing.T) {
@@ -347,47 +380,49 @@ func TestSubscribeSaysWhatIsWrong(t *testing.T) {
 // Given writers on many streams and a handler that refuses at random, then what
 // it acknowledged is the log: each event once, in order.
 func TestExactUnderLoadWithRandomRefusals(t *testing.T) {
-	t.Parallel()
-	node := eventstoretest.Start(t)
-	client := node.Connect()
-	const writers, appends, each = 8, 40, 3
-	var all sync.WaitGroup
-	for w := range writers {
-		all.Go(func() {
-			for range appends {
-				appendTo(t, client, fmt.Sprint("s-", w), each)
-			}
-		})
-	}
-	messages, _ := subscribe(t, subscription.Config{Client: client, MaxEvents: 7,
-		NackDelay: func(int) time.Duration { return time.Millisecond }})
-	seen := acknowledged(t, messages, writers*appends*each, func() bool { return rand.N(4) > 0 })
-	all.Wait()
-	requireTheLog(t, client, seen)
+	bothWays(t, func(t *testing.T, with way) {
+		node := eventstoretest.Start(t)
+		client := node.Connect()
+		const writers, appends, each = 8, 40, 3
+		var all sync.WaitGroup
+		for w := range writers {
+			all.Go(func() {
+				for range appends {
+					appendTo(t, client, fmt.Sprint("s-", w), each)
+				}
+			})
+		}
+		messages, _ := with.subscribe(t, subscription.Config{Client: client, MaxEvents: 7,
+			NackDelay: func(int) time.Duration { return time.Millisecond }})
+		seen := acknowledged(t, messages, writers*appends*each, func() bool { return rand.N(4) > 0 })
+		all.Wait()
+		requireTheLog(t, client, seen)
+	})
 }
 
 // Given a node that is stopped and started again, then the subscription goes on
 // where it was.
 func TestExactAcrossRestartsOfTheNode(t *testing.T) {
-	t.Parallel()
-	node := eventstoretest.Start(t)
-	client := node.Connect()
-	messages, _ := subscribe(t, subscription.Config{Client: client, MaxEvents: 5})
-	var writing sync.WaitGroup
-	const total = 90
-	writing.Go(func() {
-		for range 3 {
-			for range 30 {
-				appendTo(t, client, "s", 1)
+	bothWays(t, func(t *testing.T, with way) {
+		node := eventstoretest.Start(t)
+		client := node.Connect()
+		messages, _ := with.subscribe(t, subscription.Config{Client: client, MaxEvents: 5})
+		var writing sync.WaitGroup
+		const total = 90
+		writing.Go(func() {
+			for range 3 {
+				for range 30 {
+					appendTo(t, client, "s", 1)
+				}
+				node.Stop()
+				time.Sleep(30 * time.Millisecond)
+				node.Start()
 			}
-			node.Stop()
-			time.Sleep(30 * time.Millisecond)
-			node.Start()
-		}
+		})
+		seen := acknowledged(t, messages, total, func() bool { return true })
+		writing.Wait()
+		requireTheLog(t, client, seen)
 	})
-	seen := acknowledged(t, messages, total, func() bool { return true })
-	writing.Wait()
-	requireTheLog(t, client, seen)
 }
 
 // acknowledged takes batches until n events are acknowledged, and returns them.
@@ -423,56 +458,60 @@ func requireTheLog(t *testing.T, client *eventstore.Client, seen []eventstore.Re
 // Watermill's Router, which makes a goroutine of each message, sees the batches
 // in order, one at a time, and may refuse one.
 func TestInOrderThroughARouter(t *testing.T) {
-	t.Parallel()
-	client := eventstoretest.Start(t).Connect()
-	s, err := subscription.New(subscription.Config{Client: client, From: fromStart, MaxEvents: 10, Logger: eventstoretest.Quiet,
-		NackDelay: func(int) time.Duration { return time.Millisecond }})
-	require.NoError(t, err)
-	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: patience}, watermill.NopLogger{})
-	require.NoError(t, err)
-	var seen []eventstore.Recorded
-	var working atomic.Int32
-	done := make(chan struct{})
-	router.AddConsumerHandler("counter", subscription.Topic, s, func(m *message.Message) error {
-		if working.Add(1) != 1 {
-			t.Error("two batches at a time")
+	bothWays(t, func(t *testing.T, with way) {
+		client := eventstoretest.Start(t).Connect()
+		s, err := subscription.New(with.config(t, subscription.Config{Client: client, From: fromStart, MaxEvents: 10, Logger: eventstoretest.Quiet,
+			NackDelay: func(int) time.Duration { return time.Millisecond }}))
+		require.NoError(t, err)
+		router, err := message.NewRouter(message.RouterConfig{CloseTimeout: patience}, watermill.NopLogger{})
+		require.NoError(t, err)
+		var seen []eventstore.Recorded
+		var working atomic.Int32
+		done := make(chan struct{})
+		router.AddConsumerHandler("counter", subscription.Topic, s, func(m *message.Message) error {
+			if working.Add(1) != 1 {
+				t.Error("two batches at a time")
+			}
+			defer working.Add(-1)
+			batch, ok := subscription.BatchFrom(m)
+			if !ok || rand.N(5) == 0 {
+				return errors.New("refused")
+			}
+			if seen = append(seen, batch.Events...); len(seen) == 300 {
+				close(done)
+			}
+			return nil
+		})
+		running := make(chan error, 1)
+		go func() { running <- router.Run(t.Context()) }()
+		for range 100 {
+			appendTo(t, client, "s", 3)
 		}
-		defer working.Add(-1)
-		batch, ok := subscription.BatchFrom(m)
-		if !ok || rand.N(5) == 0 {
-			return errors.New("refused")
+		select {
+		case <-done:
+		case <-time.After(patience):
+			require.Fail(t, "not all events came")
 		}
-		if seen = append(seen, batch.Events...); len(seen) == 300 {
-			close(done)
-		}
-		return nil
+		require.NoError(t, router.Close())
+		require.NoError(t, <-running)
+		requireTheLog(t, client, seen)
 	})
-	running := make(chan error, 1)
-	go func() { running <- router.Run(t.Context()) }()
-	for range 100 {
-		appendTo(t, client, "s", 3)
-	}
-	select {
-	case <-done:
-	case <-time.After(patience):
-		require.Fail(t, "not all events came")
-	}
-	require.NoError(t, router.Close())
-	require.NoError(t, <-running)
-	requireTheLog(t, client, seen)
 }
 
 func TestAHandlerThatIsBusyIsNotReadFarAheadOf(t *testing.T) {
-	t.Parallel()
-	client := eventstoretest.Start(t).Connect()
-	appendTo(t, client, "s", 100)
-	var decoded atomic.Int32
-	messages, _ := subscribe(t, subscription.Config{Client: client, MaxEvents: 5, Prefetch: 3,
-		Decode: func(eventstore.Recorded) (any, error) { decoded.Add(1); return nil, nil }})
-	m, _ := receive(t, messages)
-	ahead := func() int32 { return decoded.Load() - 5 }
-	require.Eventually(t, func() bool { return ahead() >= 3*5 }, patience, time.Millisecond, "the batches of Prefetch are ready")
-	time.Sleep(20 * time.Millisecond)
-	require.LessOrEqual(t, ahead(), int32(3*5+1), "and one event waits to begin the next")
-	m.Ack()
+	bothWays(t, func(t *testing.T, with way) {
+		client := eventstoretest.Start(t).Connect()
+		appendTo(t, client, "s", 100)
+		var decoded atomic.Int32
+		messages, _ := with.subscribe(t, subscription.Config{Client: client, MaxEvents: 5, Prefetch: 3,
+			Decode: func(eventstore.Recorded) (any, error) { decoded.Add(1); return nil, nil }})
+		m, _ := receive(t, messages)
+		ahead := func() int32 { return decoded.Load() - 5 }
+		require.Eventually(t, func() bool { return ahead() >= 3*5 }, patience, time.Millisecond, "the batches of Prefetch are ready")
+		time.Sleep(20 * time.Millisecond)
+		if !with.fed { // a feed decodes what its window holds
+			require.LessOrEqual(t, ahead(), int32(3*5+1), "and one event waits to begin the next")
+		}
+		m.Ack()
+	})
 }

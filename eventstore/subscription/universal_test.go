@@ -38,16 +38,97 @@ import (
 func TestUniversalSuiteWithoutAGroup(t *testing.T) {
 	t.Parallel()
 	features := tests.Features{Persistent: true, GuaranteedOrder: true, NewSubscriberReceivesOldMessages: true}
-	universal(t, features, "")
+	universal(t, features, "", eventSubscribers)
+}
+
+// given subscriptions of a feed with batches of one event, when the suite runs, then every one gets everything, in order, from the start
+func TestUniversalSuiteOverAFeed(t *testing.T) {
+	t.Parallel()
+	features := tests.Features{Persistent: true, GuaranteedOrder: true, NewSubscriberReceivesOldMessages: true}
+	universal(t, features, "", feedSubscribers)
 }
 
 // given consumer groups, when the suite runs, then each group gets everything once it goes on, in order
 func TestUniversalSuiteWithGroups(t *testing.T) {
 	t.Parallel()
-	universal(t, tests.Features{ConsumerGroups: true, Persistent: true, GuaranteedOrder: true}, "everybody")
+	universal(t, tests.Features{ConsumerGroups: true, Persistent: true, GuaranteedOrder: true}, "everybody", eventSubscribers)
 }
 
-func universal(t *testing.T, features tests.Features, group string) {
+// subscribers makes the subscribers that the suite asks for, on a node.
+type subscribers func(t *testing.T, socket string) func(t *testing.T, group string) message.Subscriber
+
+func eventSubscribers(_ *testing.T, socket string) func(t *testing.T, group string) message.Subscriber {
+	return func(t *testing.T, group string) message.Subscriber {
+		subscriber, err := subscription.NewEventSubscriber(subscription.EventConfig{
+			Client: connect(t, socket), Group: group, Logger: eventstoretest.Quiet,
+			NackDelay: func(int) time.Duration { return time.Millisecond },
+		})
+		require.NoError(t, err)
+		return subscriber
+	}
+}
+
+// feedSubscribers share one feed.
+func feedSubscribers(t *testing.T, socket string) func(t *testing.T, group string) message.Subscriber {
+	feed := newFeed(t, subscription.FeedConfig{Client: connect(t, socket)})
+	return func(t *testing.T, _ string) message.Subscriber {
+		subscriber, err := subscription.New(subscription.Config{
+			Feed: feed, From: fromStart, MaxEvents: 1, Logger: eventstoretest.Quiet,
+			NackDelay: func(int) time.Duration { return time.Millisecond },
+		})
+		require.NoError(t, err)
+		return &unpacking{Subscriber: subscriber}
+	}
+}
+
+// unpacking makes of batches of one event messages of one topic.
+type unpacking struct {
+	message.Subscriber
+	running sync.WaitGroup
+}
+
+func (s *unpacking) Close() error {
+	defer s.running.Wait()
+	return s.Subscriber.Close()
+}
+
+func (s *unpacking) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	batches, err := s.Subscriber.Subscribe(ctx, subscription.Topic)
+	if err != nil {
+		return nil, err
+	}
+	out := make(chan *message.Message)
+	s.running.Go(func() {
+		defer close(out)
+		for packed := range batches {
+			batch, _ := subscription.BatchFrom(packed)
+			if len(batch.Events) == 0 || batch.Events[0].Stream != topic {
+				packed.Ack()
+				continue
+			}
+			unpack(packed, subscription.MessageOf(packed.Context(), &batch.Events[0]), out)
+		}
+	})
+	return out, nil
+}
+
+// unpack hands out the message of a batch and passes its answer on.
+func unpack(packed, m *message.Message, out chan<- *message.Message) {
+	select {
+	case out <- m:
+	case <-packed.Context().Done():
+		return
+	}
+	select {
+	case <-m.Acked():
+		packed.Ack()
+	case <-m.Nacked():
+		packed.Nack()
+	case <-packed.Context().Done():
+	}
+}
+
+func universal(t *testing.T, features tests.Features, group string, of subscribers) {
 	socket := eventstoretest.Start(t).Socket
 	if features.ForceShort = level.Few(); !features.ForceShort {
 		socket, features.RestartServiceCommand = killableNode(t)
@@ -56,15 +137,11 @@ func universal(t *testing.T, features tests.Features, group string) {
 		features.RestartServiceCommand = nil
 	}
 	var known published
+	subscriberOf := of(t, socket)
 	construct := func(t *testing.T, group string) (message.Publisher, message.Subscriber) {
-		client := connect(t, socket)
-		publisher, err := subscription.NewPublisher(subscription.PublisherConfig{Client: client})
+		publisher, err := subscription.NewPublisher(subscription.PublisherConfig{Client: connect(t, socket)})
 		require.NoError(t, err)
-		subscriber, err := subscription.NewEventSubscriber(subscription.EventConfig{
-			Client: client, Group: group, Logger: eventstoretest.Quiet,
-			NackDelay: func(int) time.Duration { return time.Millisecond },
-		})
-		require.NoError(t, err)
+		subscriber := subscriberOf(t, group)
 		t.Cleanup(func() { // the suite leaves some of them open
 			require.NoError(t, publisher.Close())
 			require.NoError(t, subscriber.Close())
