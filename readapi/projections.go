@@ -101,6 +101,8 @@ func (s *server) caughtUp(ctx context.Context) error {
 	}
 	marks, err := s.watch.marks()
 	switch {
+	case databaseAway(err):
+		return errors.New(absence(err))
 	case err != nil:
 		return errors.New("the database does not answer yet, or has no read models")
 	case len(marks) == 0:

@@ -22,6 +22,8 @@ const pageMax = 5 * time.Second
 // connection broke, too many are open, an operator stops the server or it starts.
 var awayClasses = []string{"08", "53", "57"}
 
+const tooManyConnections = "53300"
+
 // head is the end of the log now, or an error in time when the log is away.
 func (s *server) head(ctx context.Context) (eventstore.Position, error) {
 	ctx, cancel := context.WithTimeout(ctx, waitMax)
@@ -40,7 +42,7 @@ func (s *server) waitable(err error) error {
 		return edge.NewProblem(http.StatusServiceUnavailable, "event-store-unavailable", "the event store does not answer just now; send the same request again").RetryAfter(time.Second)
 	case databaseAway(err):
 		s.Logger.Warn("the database does not answer", "error", err)
-		return edge.NewProblem(http.StatusServiceUnavailable, "database-unavailable", "the database does not answer just now; send the same request again").RetryAfter(time.Second)
+		return edge.NewProblem(http.StatusServiceUnavailable, "database-unavailable", absence(err)+"; send the same request again").RetryAfter(time.Second)
 	}
 	return err
 }
@@ -54,4 +56,13 @@ func databaseAway(err error) bool {
 	}
 	var refused *pgconn.PgError
 	return errors.As(err, &refused) && len(refused.Code) == 5 && slices.Contains(awayClasses, refused.Code[:2])
+}
+
+// absence says in words of ours why the database does not answer.
+func absence(err error) string {
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.Code == tooManyConnections {
+		return "the database takes no more connections just now (end other clients of it, or raise its max_connections)"
+	}
+	return "the database does not answer just now"
 }

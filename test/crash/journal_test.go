@@ -2,11 +2,13 @@ package crash
 
 import (
 	"encoding/json"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -61,6 +63,29 @@ func (a *attempt) settle(answer program.Answer, err error) {
 type journal struct {
 	mu       sync.Mutex
 	attempts []*attempt
+	hired    []*attempt
+	slowest  time.Duration // of all answers, and of what took their place
+}
+
+// settle takes the answer to an attempt, and how long it took.
+func (j *journal) settle(a *attempt, answer program.Answer, err error, took time.Duration) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	a.settle(answer, err)
+	j.slowest = max(j.slowest, took)
+	if a.outcome == acknowledged && a.path == "/v1/employees" {
+		j.hired = append(j.hired, a)
+	}
+}
+
+// someone is any of the hired, nil if there is nobody yet.
+func (j *journal) someone(random *rand.Rand) *attempt {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if len(j.hired) == 0 {
+		return nil
+	}
+	return j.hired[random.IntN(len(j.hired))]
 }
 
 // send notes an attempt before it is made.

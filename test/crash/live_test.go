@@ -12,36 +12,36 @@ import (
 	"daybook.example/test/program"
 )
 
-// T26: the projectors run in a process of their own, which is interrupted and
-// killed while others write and are refused now and then.
+var (
+	writing    = program.Options{Args: []string{"--roles", "node,api"}, Live: true}
+	answering  = program.Options{Args: []string{"--roles", "api"}, Live: true}
+	projecting = program.Options{Args: []string{"--roles", "projections"}}
+)
+
+// T26: 32 writers write through two processes, so that they meet at the log, and
+// one command in twenty is stale. The projectors run in a process of their own,
+// which is interrupted and killed meanwhile, and so is the second of the others,
+// with an integrator on it who follows the feed.
 func TestGivenWritersWhenProjectorsRestartThenEveryReadModelIsExact(t *testing.T) {
 	t.Parallel()
-	writing := program.Options{Args: []string{"--roles", "node,api"}, Live: true}
-	projecting := program.Options{Args: []string{"--roles", "projections"}}
-	for range program.Level(1, 3) {
+	for range program.Level(1, 3, 50) {
 		home, l := found(t, writing)
+		l.writers = 32
 		random := rand.New(rand.NewPCG(l.seed, 0))
-		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(program.Level(4, 20))*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(program.Level(5, 20))*time.Second)
 		defer cancel()
 		done := make(chan struct{})
+		var reader follower
 		go func() {
 			defer close(done)
-			l.run(ctx, home.Now.Client())
+			for ctx.Err() == nil {
+				writeBeside(ctx, t, home, l, &reader, random.IntN(3000))
+			}
 		}()
 		for ctx.Err() == nil {
 			projector := home.Launch(t, projecting)
-			time.Sleep(time.Duration(300+random.IntN(900)) * time.Millisecond)
-			select {
-			case <-projector.Ended():
-				require.Fail(t, "a projector gave up", projector.Complaints())
-			default:
-			}
-			if random.IntN(2) == 0 {
-				projector.Kill()
-				continue
-			}
-			_, err := projector.Stop(15 * time.Second)
-			require.NoError(t, err)
+			time.Sleep(time.Duration(300+rand.IntN(900)) * time.Millisecond)
+			endOneWay(t, projector)
 		}
 		<-done
 		l.settle(t, home.Now.Client())
@@ -51,7 +51,40 @@ func TestGivenWritersWhenProjectorsRestartThenEveryReadModelIsExact(t *testing.T
 		require.NoError(t, home.Now.Client().CaughtUp(within))
 		_, err := last.Stop(15 * time.Second)
 		require.NoError(t, err)
+		reader.sawAll(t, home.Now.Client())
 		l.verify(t, home)
+	}
+}
+
+// writeBeside has the crowd write through the first process and through another
+// one, which ends after some milliseconds.
+func writeBeside(ctx context.Context, t *testing.T, home *program.Home, l *load, reader *follower, milliseconds int) {
+	beside := home.Launch(t, answering)
+	if beside.Ready(ctx) != nil {
+		return // the time is over
+	}
+	within, cancel := context.WithTimeout(ctx, time.Duration(500+milliseconds)*time.Millisecond)
+	defer cancel()
+	followed := reader.goOn(ctx, beside.Client())
+	l.run(within, home.Now.Client(), beside.Client())
+	beside.Kill()
+	<-followed
+}
+
+// endOneWay interrupts a process, or kills it.
+func endOneWay(t *testing.T, p *program.Process) {
+	t.Helper()
+	select {
+	case <-p.Ended():
+		require.Fail(t, "a projector gave up", p.Complaints())
+	default:
+	}
+	if rand.IntN(2) == 0 {
+		p.Kill()
+		return
+	}
+	if _, err := p.Stop(15 * time.Second); err != nil { // it may not have come to the end of its start
+		require.ErrorContains(t, err, "stopped before it was done")
 	}
 }
 

@@ -189,6 +189,7 @@ type Projections struct {
 	Items []struct {
 		Name, State, Position string
 		LagBytes              uint64 `json:"lag_bytes"`
+		Failure               struct{ Code, Reason, Hint string }
 	}
 }
 
