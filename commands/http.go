@@ -24,6 +24,7 @@ import (
 	"daybook.example/domain/book"
 	"daybook.example/domain/employee"
 	"daybook.example/domain/journal"
+	"daybook.example/domain/operation"
 	"daybook.example/domain/organisation"
 	"daybook.example/domain/orgunit"
 	"daybook.example/domain/process"
@@ -39,6 +40,11 @@ type Handlers struct {
 	Journals     *Handler[journal.Command, journal.State, journal.Event]
 	Tokens       *Handler[access.Command, access.State, access.Event]
 	Processes    *Handler[process.Command, process.State, process.Event]
+	Operations   *Handler[operation.Command, operation.State, operation.Event]
+
+	// HaltedAt is the event that a read model is halted at, zero for none, or a
+	// refusal where there is no such read model. The tables know it.
+	HaltedAt func(ctx context.Context, projection string) (uuid.UUID, error)
 
 	zone zoneCache
 }
@@ -54,6 +60,7 @@ func NewHandlers(core *Core) *Handlers {
 		Journals:     NewHandler(core, journal.Decider, journal.Catalog, journal.Category),
 		Tokens:       NewHandler(core, access.Decider, access.Catalog, access.Category),
 		Processes:    NewHandler(core, process.Decider, process.Catalog, process.Category),
+		Operations:   NewHandler(core, operation.Decider, operation.Catalog, operation.Category),
 	}
 }
 
@@ -114,6 +121,7 @@ func Register(api *edge.API, handlers *Handlers, tokens *edge.Tokens) {
 	w.bookRoutes()
 	w.journalRoutes()
 	w.accessRoutes()
+	w.operationRoutes()
 	w.importRoutes()
 }
 
@@ -266,7 +274,7 @@ func (w *writes) place(name string) *huma.Schema {
 	switch name {
 	case "book":
 		return &huma.Schema{Type: huma.TypeString, Pattern: bookForm.String()}
-	case "account":
+	case "account", "name":
 		return &huma.Schema{Type: huma.TypeString}
 	case "period":
 		return edge.SchemaOf[domain.Period](w.api)

@@ -40,6 +40,7 @@ func newSiteOn(t testing.TB, h *house) *site {
 	go func() { defer close(followed); tokens.Follow(ctx, h.client.ReadOnly(), quiet) }()
 	s := &site{house: h, t: t, handlers: NewHandlers(h.process()), tokens: map[access.Role]string{}, self: uuid.New()}
 	s.api = edge.NewAPI(edge.Options{Tokens: tokens, LogID: uuid.New(), Version: "test", Logger: quiet})
+	s.handlers.HaltedAt = haltedIn
 	Register(s.api, s.handlers, tokens)
 	server := httptest.NewServer(s.api)
 	s.url = server.URL

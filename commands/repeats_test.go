@@ -83,6 +83,7 @@ func TestEveryWriteRouteAnswersARepeatAlike(t *testing.T) {
 
 	token := twice("/v1/tokens", `{"role":"hr","principal":"p-9","expires":"`+time.Now().Add(time.Hour).Format(time.RFC3339)+`"}`)
 	twice("/v1/tokens/{id}/revocation", `{}`, "{id}", token.ID)
+	twice("/v1/projections/{name}/waivers", `{"event_id":"`+haltedAt.String()+`","reason":"posted twice by a test"}`, "{name}", halted)
 	for route, unsent := range left {
 		require.False(t, unsent, "no repeat was sent to %s", route)
 	}

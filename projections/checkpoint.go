@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 var (
 	ErrFenced   = errors.New("another runner has taken over the projection")
 	ErrOtherLog = errors.New("the log is not the one that was projected")
+	ErrPaused   = errors.New("an operator has paused the projection")
 )
 
 // A Checkpoint says how far a read model is. It is committed with the rows.
@@ -46,11 +48,11 @@ func claim(ctx context.Context, conn *pgx.Conn, spec Spec, owner string) (c Chec
 	var label *time.Time
 	err = conn.QueryRow(ctx, `update daybook.projection_checkpoint
 		set epoch = epoch + 1, owner = $3, heartbeat = clock_timestamp(), state = 'running', failure = null
-		where name = $1 and version = $2
+		where name = $1 and version = $2 and state <> 'paused'
 		returning commit_pos, prepare_pos, log_id, last_event, last_event_at, events, epoch`, spec.Name, spec.Version, owner).
 		Scan(&c.Position.Commit, &c.Position.Prepare, &c.LogID, &last, &label, &c.Events, &c.Epoch)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return c, fmt.Errorf("version %d of %s was never prepared", spec.Version, spec.Name)
+		return c, unclaimable(ctx, conn, spec)
 	}
 	if err != nil {
 		return c, fmt.Errorf("take the checkpoint: %w", err)
@@ -59,6 +61,19 @@ func claim(ctx context.Context, conn *pgx.Conn, spec Spec, owner string) (c Chec
 		c.LastEvent, c.Label = *last, label.UTC()
 	}
 	return c, nil
+}
+
+// unclaimable is why a version has no row to claim.
+func unclaimable(ctx context.Context, conn *pgx.Conn, spec Spec) error {
+	var paused bool
+	err := conn.QueryRow(ctx, "select state = 'paused' from daybook.projection_checkpoint where name = $1 and version = $2", spec.Name, spec.Version).Scan(&paused)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return fmt.Errorf("version %d of %s was never prepared", spec.Version, spec.Name)
+	case err == nil && paused:
+		return ErrPaused
+	}
+	return cmp.Or(err, ErrHeld) // resumed in between: the next try finds it
 }
 
 // moveCheckpoint hits no row for an owner that is fenced off, or that repeats

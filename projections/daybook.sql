@@ -15,8 +15,10 @@ create table if not exists daybook.projection_checkpoint (
   epoch         bigint not null default 0, -- the fencing token: grows with each owner
   owner         text,
   heartbeat     timestamptz,
-  state         text   not null default 'new', -- new, running, halted
+  state         text   not null default 'new', -- new, running, halted, paused
   failure       jsonb,
+  paused_by     text,            -- while it is paused: the principal who wanted it
+  paused_at     timestamptz,
   primary key (name, version)
 ) with (fillfactor = 50);
 
@@ -89,3 +91,22 @@ end $$;
 
 create or replace function daybook.run(statement text) returns void language plpgsql as $$ begin execute statement; end $$;
 revoke execute on function daybook.run(text), daybook.rename_objects(text, int, text, text) from public;
+
+-- Databases from before anybody could pause.
+do $$ begin
+  if not exists (select from pg_attribute where attrelid = 'daybook.projection_checkpoint'::regclass and attname = 'paused_by') then
+    alter table daybook.projection_checkpoint add column paused_by text, add column paused_at timestamptz;
+  end if;
+end $$;
+
+-- Who is there for each version: its owner holds the advisory lock of the
+-- schema's name, those who stand by share that of another name. Both locks go
+-- with the connections of those who hold them, however these end.
+create or replace view daybook.projection_session as
+select c.name, c.version, l.pid, key.owner, case when key.owner then c.owner else a.application_name end as process
+from daybook.projection_checkpoint c
+cross join lateral (select 'rm_' || c.name || '_v' || c.version as schema) named
+cross join lateral (values (hashtextextended(schema, 0), true), (hashtextextended('standby ' || schema, 0), false)) key (hash, owner)
+join pg_locks l on l.locktype = 'advisory' and l.objsubid = 1 and l.granted and (l.classid::bigint << 32 | l.objid::bigint) = key.hash
+  and l.database = (select oid from pg_database where datname = current_database())
+join pg_stat_activity a on a.pid = l.pid;

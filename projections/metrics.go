@@ -1,24 +1,18 @@
 package projections
 
 import (
-	"context"
 	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-
-	"daybook.example/eventstore"
 )
-
-const headEvery = 2 * time.Second
 
 // Metrics are those of all runners of a process. No label holds an ID. A nil one
 // counts nothing.
 type Metrics struct {
-	lagBytes, lagSeconds, state *prometheus.GaugeVec
-	rebuilt                     *prometheus.GaugeVec
-	events, retries, standby    *prometheus.CounterVec
-	batchEvents, batchSeconds   *prometheus.HistogramVec
+	state, standby, rebuilt   *prometheus.GaugeVec
+	events, retries           *prometheus.CounterVec
+	batchEvents, batchSeconds *prometheus.HistogramVec
 }
 
 // NewMetrics registers the metrics of the runners.
@@ -34,17 +28,15 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "daybook_projections_" + name, Help: help, Buckets: buckets}, []string{"projection", "version"})
 	}
 	m := &Metrics{
-		lagBytes:     gauge("lag_bytes", "Bytes of the log between the checkpoint and the head."),
-		lagSeconds:   gauge("lag_seconds", "How long the checkpoint has been behind the head."),
 		rebuilt:      gauge("rebuild_ratio", "How much of the log a version that is being built holds, from 0 to 1."),
 		state:        gauge("state", "1 for the state that the runner is in.", "state"),
 		events:       counter("events_total", "Events applied."),
 		retries:      counter("retries_total", "Times that a runner had to begin again."),
-		standby:      counter("standby_seconds_total", "Time spent waiting for another process to give the projection up."),
+		standby:      gauge("standby_seconds", "How long this process has stood by for the holder, the process that owns the projection.", "holder"),
 		batchEvents:  histogram("batch_events", "Events in a batch.", 1, 4, 7),
 		batchSeconds: histogram("batch_seconds", "Time from a batch's arrival to its commit.", 0.001, 2, 14),
 	}
-	registry.MustRegister(m.lagBytes, m.lagSeconds, m.state, m.rebuilt, m.events, m.retries, m.standby, m.batchEvents, m.batchSeconds)
+	registry.MustRegister(m.state, m.rebuilt, m.events, m.retries, m.standby, m.batchEvents, m.batchSeconds)
 	return m
 }
 
@@ -52,7 +44,7 @@ func (m *Metrics) show(s Status) {
 	if m == nil {
 		return
 	}
-	for _, state := range []State{Starting, Standby, Running, Retrying, Halted, Stopped} {
+	for _, state := range []State{Starting, Standby, Running, Retrying, Halted, Paused, Stopped} {
 		value := 0.0
 		if state == s.State {
 			value = 1
@@ -67,9 +59,15 @@ func (m *Metrics) retried(of Spec) {
 	}
 }
 
-func (m *Metrics) stoodBy(of Spec, d time.Duration) {
-	if m != nil {
-		m.standby.WithLabelValues(of.Name, strconv.Itoa(of.Version)).Add(d.Seconds())
+// stoodBy shows for whom a runner has stood by, and how long; nobody: it does not.
+func (m *Metrics) stoodBy(of Spec, holder string, d time.Duration) {
+	if m == nil {
+		return
+	}
+	version := strconv.Itoa(of.Version)
+	m.standby.DeletePartialMatch(prometheus.Labels{"projection": of.Name, "version": version})
+	if holder != "" {
+		m.standby.WithLabelValues(of.Name, version, holder).Set(d.Seconds())
 	}
 }
 
@@ -93,34 +91,4 @@ func (m *Metrics) building(versions []Version) {
 			m.rebuilt.WithLabelValues(v.Name, strconv.Itoa(v.Version)).Set(v.Progress())
 		}
 	}
-}
-
-// Watch measures how far the runners are behind the head of the log, until ctx
-// ends. It asks the store itself, so that a dead subscription shows.
-func (m *Metrics) Watch(ctx context.Context, store eventstore.Reader, runners func() []*Runner) {
-	behindSince := map[string]time.Time{}
-	for ; ctx.Err() == nil; sleep(ctx, headEvery) {
-		head, err := store.Head(ctx)
-		if err != nil {
-			continue
-		}
-		for _, r := range runners() {
-			m.compare(r.Status(), head, behindSince)
-		}
-	}
-}
-
-func (m *Metrics) compare(s Status, head Position, behindSince map[string]time.Time) {
-	of := Spec{Name: s.Name, Version: s.Version}.SchemaName()
-	if !s.Position.Less(head) {
-		delete(behindSince, of)
-		m.lagBytes.WithLabelValues(s.Name, strconv.Itoa(s.Version)).Set(0)
-		m.lagSeconds.WithLabelValues(s.Name, strconv.Itoa(s.Version)).Set(0)
-		return
-	}
-	if behindSince[of].IsZero() {
-		behindSince[of] = time.Now()
-	}
-	m.lagBytes.WithLabelValues(s.Name, strconv.Itoa(s.Version)).Set(float64(head.Commit - s.Position.Commit))
-	m.lagSeconds.WithLabelValues(s.Name, strconv.Itoa(s.Version)).Set(time.Since(behindSince[of]).Seconds())
 }

@@ -38,11 +38,12 @@ func TestADeadProjectorShowsAsLag(t *testing.T) {
 	require.NoError(t, projections.Prepare(t.Context(), h.pool, h.log, counting{name: "counting"}))
 	registry := prometheus.NewRegistry()
 	metrics := projections.NewMetrics(registry)
+	health := projections.NewHealth(projections.HealthOptions{Pool: h.pool, Store: h.Reader, Registry: registry, Every: tick})
 	runner := projections.NewRunner(projections.Options{Pool: h.pool, Store: h.Client, Logger: eventstoretest.Quiet, Metrics: metrics}, counting{name: "counting"})
 	_, last := h.put("claim-test-0", taken())
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	go metrics.Watch(ctx, h.Reader, func() []*projections.Runner { return []*projections.Runner{runner} })
+	go health.Watch(ctx)
 
 	counting := map[string]string{"projection": "counting"}
 	lag := func() float64 {

@@ -25,7 +25,6 @@ const (
 	stopPatience = 3 * time.Second  // of a stop, with the batch under way
 	routerClose  = batchTimeout + 5*time.Second
 	closeTimeout = 2 * time.Second // of a connection
-	standbyEvery = time.Second
 	waiverEvery  = 2 * time.Second
 	backoffMin   = 100 * time.Millisecond
 	backoffMax   = time.Second     // so that the database is not back for longer before it is used
@@ -41,19 +40,18 @@ type Options struct {
 	Logger  *slog.Logger // slog.Default by default
 	Metrics *Metrics     // may be nil
 	Changed func()       // called at each commit and change of state; may be nil
+	Owner   string       // the process, for people to read; host/number by default
 }
 
 func (o Options) complete() Options {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
+	if o.Owner == "" {
+		host, _ := os.Hostname()
+		o.Owner = fmt.Sprintf("%s/%d", host, os.Getpid())
+	}
 	return o
-}
-
-// owner names this process, for people to read.
-func owner() string {
-	host, _ := os.Hostname()
-	return fmt.Sprintf("%s/%d", host, os.Getpid())
 }
 
 // A Runner is a projector: the running thing that keeps one projection's tables
@@ -97,7 +95,14 @@ func (r *Runner) Run(ctx context.Context) error {
 			r.suffer(ctx, TroubleOf(err).of(r.spec))
 			return err
 		case errors.Is(err, ErrHeld):
-			r.standBy(ctx)
+			if err = r.standBy(ctx); err == nil {
+				continue
+			}
+		case errors.Is(err, errDisplaced):
+			r.yield(ctx)
+			continue
+		case errors.Is(err, ErrPaused):
+			r.rest(ctx)
 			continue
 		case errors.As(err, &failure):
 			r.halt(ctx, failure)
@@ -110,16 +115,6 @@ func (r *Runner) Run(ctx context.Context) error {
 		backoff = min(2*backoff, backoffMax)
 	}
 	return nil
-}
-
-// standBy waits a moment while another process owns the projection.
-func (r *Runner) standBy(ctx context.Context) {
-	if r.Status().State != Standby {
-		r.options.Logger.Info("standing by: another process owns the projection")
-		r.status.change(func(s *Status) { s.State = Standby })
-	}
-	r.options.Metrics.stoodBy(r.spec, standbyEvery)
-	sleep(ctx, standbyEvery)
 }
 
 // retry says what the trouble is and waits a moment; longer, if it is one that
@@ -169,15 +164,18 @@ func (r *Runner) halt(ctx context.Context, failure *EventError) {
 		attributes = append(attributes, "error", failure.cause)
 	}
 	r.options.Logger.Error("the projection is halted at an event that it cannot apply; nothing was skipped", attributes...)
-	r.status.change(func(s *Status) { s.State, s.Failure = Halted, failure })
 	for written := false; ctx.Err() == nil; {
 		if !written {
 			err := r.writeDown(ctx, Halted, failure.explained(r.spec))
 			if written = err == nil; err != nil {
 				r.options.Logger.Warn("the halt could not be written down yet", "error", safe(err))
 			}
+			r.status.change(func(s *Status) { s.State, s.Failure = Halted, failure })
 		}
 		sleep(ctx, waiverEvery)
+		if at, err := r.row(ctx, r.options.Pool); err == nil && (at.state == string(Paused) || !at.position.Less(failure.Position)) {
+			return // an operator wants it so, or another process can apply it
+		}
 		if waived, err := r.waived(ctx); err == nil && waived(failure.EventID) {
 			r.options.Logger.Warn("passing an event that an operator has waived", "event", failure.EventID)
 			return
@@ -219,7 +217,10 @@ func (r *Runner) waived(ctx context.Context) (func(uuid.UUID) bool, error) {
 
 // turn owns the projection and applies events until something ends that.
 func (r *Runner) turn(ctx context.Context) error {
-	writer, err := Claim(ctx, r.options.Pool, r.projection, Ownership{Owner: owner()})
+	if err := r.free(ctx); err != nil {
+		return err
+	}
+	writer, err := Claim(ctx, r.options.Pool, r.projection, Ownership{Owner: r.options.Owner})
 	if err != nil {
 		return err
 	}
@@ -231,6 +232,9 @@ func (r *Runner) turn(ctx context.Context) error {
 	r.status.change(func(s *Status) {
 		s.State, s.Failure, s.Trouble, s.Position = Running, nil, nil, writer.Checkpoint().Position
 	})
+	ctx, displaced := context.WithCancelCause(ctx)
+	defer displaced(nil)
+	go r.lookOut(ctx, r.epoch, displaced)
 	return r.route(ctx, writer)
 }
 

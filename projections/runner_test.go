@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -286,4 +287,24 @@ func TestAStopDoesNotWaitForALongBatchAndLosesNothingOfIt(t *testing.T) {
 	runners, _ = h.start(counting{name: "counting"})
 	h.wait(runners[0], last)
 	require.Equal(t, 2, h.tallied("counting"))
+}
+
+// run runs a runner until the test's end.
+func (h *house) run(r *projections.Runner) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = r.Run(ctx) }()
+	stop = func() { cancel(); <-done }
+	h.t.Cleanup(stop)
+	return stop
+}
+
+// planted is a fault that can be mended.
+type planted struct{ mended atomic.Bool }
+
+func (p *planted) fail(e projections.Event) error {
+	if e.Stream == "claim-test-poison" && !p.mended.Load() {
+		return errors.New("planted")
+	}
+	return nil
 }

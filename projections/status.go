@@ -10,6 +10,7 @@ const (
 	Running  State = "running"
 	Retrying State = "retrying" // it comes back by itself: see Status.Trouble
 	Halted   State = "halted"   // somebody must act: see Status.Failure or Status.Trouble
+	Paused   State = "paused"   // an operator wants it to stand still
 	Stopped  State = "stopped"
 )
 
@@ -18,7 +19,8 @@ type Status struct {
 	Name     string
 	Version  int
 	State    State
-	Position Position    // committed
+	Position Position    // committed, by whichever process owns it
+	Holder   string      // while it stands by: the process that it waits for
 	Failure  *EventError // the event at which it is halted
 	Trouble  *Trouble    // why else it does not come further
 }

@@ -86,7 +86,7 @@ func (s *Supervisor) Runners() (all []*Runner) {
 }
 
 // WaitFor returns when everything up to position is in all versions that are read,
-// whichever process fills them. One that is halted is ErrHalted.
+// whichever process fills them. One that is halted is ErrHalted, a paused one ErrPaused.
 func (s *Supervisor) WaitFor(ctx context.Context, position Position) error {
 	for {
 		versions, err := Versions(ctx, s.options.Pool, "")
@@ -99,6 +99,8 @@ func (s *Supervisor) WaitFor(ctx context.Context, position Position) error {
 			return nil
 		case late.State == string(Halted):
 			return fmt.Errorf("read model %s at %s: %w", late.Name, late.Checkpoint, ErrHalted)
+		case late.State == string(Paused):
+			return fmt.Errorf("read model %s at %s: %w", late.Name, late.Checkpoint, ErrPaused)
 		}
 		select {
 		case <-ctx.Done():
@@ -313,7 +315,7 @@ func (s *Supervisor) until(ctx context.Context, w *work, p Projection, target Po
 
 // owned does something as the owner of a version, or says ErrHeld.
 func (s *Supervisor) owned(ctx context.Context, p Projection, work func(*Writer) error) error {
-	w, err := Claim(ctx, s.options.Pool, p, Ownership{Owner: owner()})
+	w, err := Claim(ctx, s.options.Pool, p, Ownership{Owner: s.options.Owner})
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,7 @@ import (
 var ErrHalted = errors.New("the projection is halted")
 
 // WaitFor returns when everything up to position is committed. A halted
-// projection is ErrHalted at once.
+// projection is ErrHalted at once, a paused one ErrPaused.
 func (r *Runner) WaitFor(ctx context.Context, position Position) error {
 	for {
 		now, changed := r.status.read()
@@ -19,6 +19,8 @@ func (r *Runner) WaitFor(ctx context.Context, position Position) error {
 			return nil
 		case now.State == Halted:
 			return ErrHalted
+		case now.State == Paused:
+			return ErrPaused
 		}
 		select {
 		case <-changed:

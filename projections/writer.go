@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -56,15 +57,21 @@ func Claim(ctx context.Context, pool *pgxpool.Pool, p Projection, o Ownership) (
 	return w, nil
 }
 
-// lock takes the advisory lock. A host that dies without a word must not keep it
-// for longer than some seconds.
+// lock takes the advisory lock. Neither a host that dies without a word nor a
+// process that is killed in the middle of a statement must keep it for longer
+// than some seconds.
 func (w *Writer) lock(ctx context.Context) error {
-	_, err := w.conn.Exec(ctx, "set tcp_keepalives_idle = 5; set tcp_keepalives_interval = 2; set tcp_keepalives_count = 3")
-	if err != nil {
-		return err
+	for _, set := range []string{
+		"set tcp_keepalives_idle = 5; set tcp_keepalives_interval = 2; set tcp_keepalives_count = 3",
+		"set tcp_user_timeout = 11000", // what was sent and never acknowledged; not every system has it
+		"set client_connection_check_interval = 2000",
+	} {
+		if _, err := w.conn.Exec(ctx, set); err != nil && !errors.As(err, new(*pgconn.PgError)) {
+			return err
+		}
 	}
 	var got bool
-	err = w.conn.QueryRow(ctx, "select pg_try_advisory_lock(hashtextextended($1, 0))", w.spec.SchemaName()).Scan(&got)
+	err := w.conn.QueryRow(ctx, "select pg_try_advisory_lock(hashtextextended($1, 0))", w.spec.SchemaName()).Scan(&got)
 	if err == nil && !got {
 		return ErrHeld
 	}

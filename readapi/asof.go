@@ -117,9 +117,27 @@ func asKnown[T any](ctx context.Context, s *server, projection string, p KnownPa
 		}
 		out.Position, out.State = at.KnownAtPosition(), state
 		out.Body, err = read(ctx, tx, at)
-		return err
+		return out.refused(err)
 	})
 	return out, s.waitable(err)
+}
+
+// stateHeader says that the answer comes from a read model that stands.
+const stateHeader = "Daybook-Projection-State"
+
+// refused lets a refusal say what it comes from, as every answer does: what is
+// not known up to a position may well be known behind it.
+func (a *answer[T]) refused(err error) error {
+	var rule *domain.Error
+	var problem *edge.Problem
+	if !errors.As(err, &rule) && !errors.As(err, &problem) {
+		return err
+	}
+	p, _ := edge.ProblemOf(err)
+	if a.State != "" {
+		p.With(stateHeader, a.State)
+	}
+	return p.With("Daybook-Position", a.Position)
 }
 
 // KnownAtPosition is the position that the answer holds, as text.
@@ -214,6 +232,9 @@ func (i instant) resolve(ctx context.Context, tx pgx.Tx, projection string) (AsO
 	if err != nil {
 		return AsOf{}, "", err
 	}
+	if m.position.Less(i.awaited) { // it was there before: another database answers, or one that crashed
+		return AsOf{}, "", notReached("read model", m.position, i.awaited)
+	}
 	at := AsOf{Known: int64(m.position.Commit), KnownAt: i.text, Current: i.text == ""}
 	switch {
 	case i.pinned:
@@ -225,11 +246,18 @@ func (i instant) resolve(ctx context.Context, tx pgx.Tx, projection string) (AsO
 	if at.KnownAt == "" {
 		at.KnownAt = at.KnownAtPosition()
 	}
-	state := ""
-	if m.state == "halted" {
-		state = "halted; as-of=" + m.position.String()
+	return at, m.header(), err
+}
+
+// stands reports whether the read model comes no further before somebody acts.
+func (m mark) stands() bool { return m.state == "halted" || m.state == "paused" }
+
+// header is what answers say of a read model that stands.
+func (m mark) header() string {
+	if !m.stands() {
+		return ""
 	}
-	return at, state, err
+	return m.state + "; as-of=" + m.position.String()
 }
 
 // labelled is the last position whose label is not behind a moment: 0 before the

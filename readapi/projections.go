@@ -8,12 +8,16 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"daybook.example/commands/edge"
+	"daybook.example/domain"
+	"daybook.example/domain/operation"
 	"daybook.example/eventstore"
 )
 
@@ -22,19 +26,26 @@ func (s *server) projectionRoutes() {
 		Method: http.MethodGet, Path: "/v1/projections", Tag: "projections", Action: edge.ReadProjections,
 		Summary: "List the read models with what their projectors have committed",
 	}, s.projections)
+	edge.Register(s.api, edge.Operation{
+		Method: http.MethodGet, Path: "/v1/projections/{name}/waivers", Tag: "projections", Action: edge.ReadProjections,
+		Summary: "List the events that a read model was let pass without applying them",
+	}, s.waivers)
 }
 
 // A Projector is where one read model stands.
 type Projector struct {
 	Name        string              `json:"name"`
 	Version     int                 `json:"version"`
-	State       string              `json:"state" enum:"new,running,retrying,halted"`
+	State       string              `json:"state" enum:"new,running,halted,paused" doc:"As recorded; running needs an owner, too."`
 	Position    eventstore.Position `json:"position" doc:"What is committed."`
 	LagBytes    uint64              `json:"lag_bytes" doc:"Bytes of the log that are not applied yet."`
 	Events      int64               `json:"events"`
 	LastEventAt *time.Time          `json:"last_event_at,omitempty"`
 	Heartbeat   *time.Time          `json:"heartbeat,omitempty"`
-	Owner       *string             `json:"owner,omitempty"`
+	Owner       string              `json:"owner,omitempty" doc:"The process that applies events, its host and number; absent where there is none."`
+	Standby     []string            `json:"standby" doc:"The processes that wait to take over."`
+	PausedBy    *string             `json:"paused_by,omitempty" doc:"The principal who paused it."`
+	PausedAt    *time.Time          `json:"paused_at,omitempty"`
 	Failure     json.RawMessage     `json:"failure,omitempty" doc:"Why it does not come further: code, reason and hint, and the event that cannot be applied if one is to blame; nothing of its payload."`
 }
 
@@ -46,13 +57,20 @@ type Projectors struct {
 
 type projectorsAnswer struct{ Body Projectors }
 
+// Who is there is known by the locks that they hold, not by what is written down.
+const projectorsSQL = `
+with session as materialized (select * from daybook.projection_session)
+select name, version, state, commit_pos, prepare_pos, events, last_event_at, heartbeat, failure, paused_by, paused_at,
+  coalesce((select process from session s where s.name = c.name and s.version = c.version and owner limit 1), ''),
+  array(select process from session s where s.name = c.name and s.version = c.version and not owner order by process)
+from daybook.projection_checkpoint c order by name, version`
+
 func (s *server) projections(ctx context.Context, _ *struct{}) (*projectorsAnswer, error) {
 	head, err := s.head(ctx)
 	if err != nil {
 		return nil, s.waitable(err)
 	}
-	rows, err := s.Pool.Query(ctx, `select name, version, state, commit_pos, prepare_pos, events, last_event_at, heartbeat, owner, failure
-		from daybook.projection_checkpoint order by name, version`)
+	rows, err := s.Pool.Query(ctx, projectorsSQL)
 	if err != nil {
 		return nil, s.waitable(err)
 	}
@@ -60,7 +78,8 @@ func (s *server) projections(ctx context.Context, _ *struct{}) (*projectorsAnswe
 	list := Projectors{Head: head, Items: []Projector{}}
 	for rows.Next() {
 		var p Projector
-		if err := rows.Scan(&p.Name, &p.Version, &p.State, &p.Position.Commit, &p.Position.Prepare, &p.Events, &p.LastEventAt, &p.Heartbeat, &p.Owner, &p.Failure); err != nil {
+		if err := rows.Scan(&p.Name, &p.Version, &p.State, &p.Position.Commit, &p.Position.Prepare, &p.Events, &p.LastEventAt, &p.Heartbeat,
+			&p.Failure, &p.PausedBy, &p.PausedAt, &p.Owner, &p.Standby); err != nil {
 			return nil, err
 		}
 		if p.Position.Less(head) {
@@ -69,6 +88,65 @@ func (s *server) projections(ctx context.Context, _ *struct{}) (*projectorsAnswe
 		list.Items = append(list.Items, p)
 	}
 	return &projectorsAnswer{list}, s.waitable(rows.Err())
+}
+
+// WaivedOf names a read model.
+type WaivedOf struct {
+	Name string `path:"name" maxLength:"64"`
+}
+
+// A Waiver lets a read model pass an event.
+type Waiver struct {
+	EventID    uuid.UUID           `json:"event_id"`
+	Reason     string              `json:"reason"`
+	Operator   string              `json:"operator" doc:"The principal who waived it."`
+	RecordedAt time.Time           `json:"recorded_at"`
+	Position   eventstore.Position `json:"position" doc:"Of the waiver."`
+}
+
+// Waivers are all of a read model, the oldest first.
+type Waivers struct {
+	Items []Waiver `json:"items"`
+}
+
+type waiversAnswer struct{ Body Waivers }
+
+// waivers come from the log itself: each version of the read model has them.
+func (s *server) waivers(ctx context.Context, in *WaivedOf) (*waiversAnswer, error) {
+	if err := s.knows(in.Name); err != nil {
+		return nil, s.waitable(err)
+	}
+	out := &waiversAnswer{Waivers{Items: []Waiver{}}}
+	for event, err := range s.Store.Stream(ctx, operation.Stream, 0) {
+		if errors.Is(err, eventstore.ErrStreamNotFound) {
+			break
+		}
+		if err != nil {
+			return nil, s.waitable(fmt.Errorf("read the waivers: %w", err))
+		}
+		var meta domain.Metadata
+		if json.Unmarshal(event.Metadata, &meta) != nil {
+			continue // nobody of ours wrote it
+		}
+		decoded, err := operation.Catalog.Decode(event.Type, meta.SchemaVersion, event.Data)
+		if waived, ok := decoded.(operation.ProjectionEventWaived); ok && err == nil && waived.Projection == in.Name {
+			out.Body.Items = append(out.Body.Items, Waiver{waived.EventID, waived.Reason, waived.Operator, meta.RecordedAt, event.Position})
+		}
+	}
+	return out, nil
+}
+
+// knows refuses the name of a read model that is not there.
+func (s *server) knows(name string) error {
+	marks, err := s.watch.marks()
+	if err != nil {
+		return err
+	}
+	if _, there := marks[name]; !there {
+		return &domain.Error{Kind: domain.NotFound, Code: "projection-unknown",
+			Message: "there is no such projection; there are: " + strings.Join(slices.Sorted(maps.Keys(marks)), ", ")}
+	}
+	return nil
 }
 
 // A start is the head of the log when it was first asked for: after a crash of
@@ -93,7 +171,8 @@ func (s *start) at(ctx context.Context, store eventstore.Reader) (eventstore.Pos
 	return head, err
 }
 
-// caughtUp returns why the read models cannot answer yet.
+// caughtUp returns why the read models cannot answer yet. One that is paused never
+// goes back: what was shown of it was on disk before the pause was.
 func (s *server) caughtUp(ctx context.Context) error {
 	head, err := s.start.at(ctx, s.Store)
 	if err != nil {
@@ -112,7 +191,7 @@ func (s *server) caughtUp(ctx context.Context) error {
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(marks)) {
-		if at := marks[name]; at.position.Less(head) {
+		if at := marks[name]; at.position.Less(head) && at.state != "paused" {
 			return fmt.Errorf("%s is %s at %s and has not reached %s, where the log was at the start", name, at.state, at.position, head)
 		}
 	}

@@ -40,15 +40,23 @@ func (s *server) waitable(err error) error {
 	case errors.Is(err, eventstore.ErrUnavailable):
 		s.Logger.Warn("the event store does not answer", "error", err)
 		return edge.NewProblem(http.StatusServiceUnavailable, "event-store-unavailable", "the event store does not answer just now; send the same request again").RetryAfter(time.Second)
-	case databaseAway(err):
+	case noTables(err):
+		return readModelMissing()
+	case DatabaseAway(err):
 		s.Logger.Warn("the database does not answer", "error", err)
 		return edge.NewProblem(http.StatusServiceUnavailable, "database-unavailable", absence(err)+"; send the same request again").RetryAfter(time.Second)
 	}
 	return err
 }
 
-// databaseAway reports whether a later try may succeed without anybody's help.
-func databaseAway(err error) bool {
+// noTables reports whether nobody has made the read models yet.
+func noTables(err error) bool {
+	var refused *pgconn.PgError
+	return errors.As(err, &refused) && (refused.Code == "42P01" || refused.Code == "3F000")
+}
+
+// DatabaseAway reports whether a later try may succeed without anybody's help.
+func DatabaseAway(err error) bool {
 	var connecting *pgconn.ConnectError
 	var broken net.Error
 	if errors.As(err, &connecting) || errors.As(err, &broken) || errors.Is(err, io.ErrUnexpectedEOF) {

@@ -70,8 +70,9 @@ func (s *server) reach(ctx context.Context, projection string, awaited eventstor
 			return readModelMissing()
 		case !at.position.Less(awaited):
 			return nil
-		case at.state == "halted":
-			return edge.NewProblem(http.StatusServiceUnavailable, "read-model-halted", "the read model is halted before this position; an operator must act").RetryAfter(time.Minute)
+		case at.stands():
+			return edge.NewProblem(http.StatusServiceUnavailable, "read-model-"+at.state, fmt.Sprintf("the read model is %s at %s, before this position; an operator must act", at.state, at.position)).
+				RetryAfter(time.Minute).With(stateHeader, at.header())
 		}
 	}
 }

@@ -104,7 +104,7 @@ func (h *house) generateBeside(ctx context.Context, out io.Writer) error {
 // demoOnly says in the log's first event that it is a demo, and refuses any
 // other log.
 func (h *house) demoOnly(ctx context.Context) error {
-	state, _, _, err := h.operations.State(ctx, operation.Stream)
+	state, _, _, err := h.handlers.Operations.State(ctx, operation.Stream)
 	if err != nil {
 		return err
 	}
@@ -121,7 +121,7 @@ func (h *house) demoOnly(ctx context.Context) error {
 	from, to := company.Span()
 	h.clock.set(from.Time())
 	command := company.Command("demo")
-	_, err = h.operations.Handle(ctx, operation.Stream, h.asDemo(command, system, domain.Service), operation.StartDemo{Seed: demoSeed, From: from, To: to})
+	_, err = h.handlers.Operations.Handle(ctx, operation.Stream, h.asDemo(command, system, domain.Service), operation.StartDemo{Seed: demoSeed, From: from, To: to})
 	return err
 }
 

@@ -37,15 +37,14 @@ type engine struct {
 	registry *prometheus.Registry
 	clock    *clock
 
-	log        *log.Log   // nil with an event store elsewhere
-	node       *node.Node // as the log
-	nodeURL    string     // for EventStoreDB clients, as the node
-	store      *eventstore.Client
-	keys       *seal.Keyring
-	core       *commands.Core
-	handlers   *commands.Handlers
-	operations *commands.Handler[operation.Command, operation.State, operation.Event]
-	logID      uuid.UUID
+	log      *log.Log   // nil with an event store elsewhere
+	node     *node.Node // as the log
+	nodeURL  string     // for EventStoreDB clients, as the node
+	store    *eventstore.Client
+	keys     *seal.Keyring
+	core     *commands.Core
+	handlers *commands.Handlers
+	logID    uuid.UUID
 
 	rebuilding func(done, total int64) // shows how far the log's index is
 
@@ -193,7 +192,6 @@ func (e *engine) wire() {
 			SoftwareVersion: version, PolicyVersion: policyVersion, Logger: e.logger}),
 	}
 	e.handlers = commands.NewHandlers(e.core)
-	e.operations = commands.NewHandler(e.core, operation.Decider, operation.Catalog, operation.Category)
 }
 
 // ownLogID is the ID in the embedded log's files, so that a log has one name and

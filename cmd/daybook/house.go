@@ -99,10 +99,12 @@ func (h *house) openDoors(ctx context.Context) error {
 	if h.roles.projections {
 		h.run(ctx, readModels(h.keys))
 	}
-	if h.roles.api {
+	if h.server != nil {
 		if err := h.serveAPI(ctx); err != nil {
 			return err
 		}
+	}
+	if h.roles.api {
 		h.sweepClaims()
 	}
 	return nil
@@ -193,15 +195,21 @@ func (h *house) renewDatabase(ctx context.Context) error {
 	return projections.Prepare(ctx, h.pool, h.logID, readModels(h.keys)...)
 }
 
-// listen takes the address; callers wait at the door until serveAPI.
+// listen takes the address; callers wait at the door until serveAPI. A process
+// without role api says how it is, and its metrics, where --listen asks for that.
 func (h *house) listen(context.Context) error {
-	if !h.roles.api {
+	if !h.roles.api && !h.flags.listenGiven {
 		return nil
 	}
 	api := edge.NewAPI(edge.Options{Tokens: h.tokens, LogID: h.logID, Version: version, Logger: h.logger, Registry: h.registry})
-	commands.Register(api, h.handlers, h.tokens)
-	readapi.Register(api, readapi.Options{Pool: h.pool, Store: h.store.ReadOnly(), Keys: h.keys, Logger: h.logger, Changed: h.commits.Next})
+	if h.roles.api {
+		h.handlers.HaltedAt = h.haltedAt
+		commands.Register(api, h.handlers, h.tokens)
+		readapi.Register(api, readapi.Options{Pool: h.pool, Store: h.store.ReadOnly(), Keys: h.keys, Logger: h.logger, Changed: h.commits.Next})
+		h.operateRoutes(api)
+	}
 	h.readyWhen(api)
+	h.watchHealth(api)
 	server, err := edge.Listen(api, edge.Listening{
 		Address: h.flags.listen, CertFile: h.flags.tlsCert, KeyFile: h.flags.tlsKey, Insecure: h.flags.insecureListen, Logger: h.logger,
 	})
@@ -274,7 +282,7 @@ func (h *house) writeDown() error {
 	if h.node != nil {
 		a.EventStore = h.nodeURL
 	}
-	if h.server != nil {
+	if h.roles.api {
 		a.HTTP = h.server.URL()
 	}
 	if err := h.dir.writeAddresses(a); err != nil {

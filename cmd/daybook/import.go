@@ -168,8 +168,11 @@ func (c *client) waitForReadModels(ctx context.Context, last eventstore.Position
 		}
 		behind := len(list.Items) == 0
 		for _, p := range list.Items {
-			if p.State == "halted" {
+			switch p.State {
+			case "halted":
 				return hint(fmt.Errorf("the read model %s is halted", p.Name), "daybook projections list shows the event at fault")
+			case "paused":
+				return hint(fmt.Errorf("the read model %s is paused", p.Name), "daybook projections resume "+p.Name+" lets it go on")
 			}
 			behind = behind || p.Position.Less(last)
 		}

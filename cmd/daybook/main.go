@@ -51,6 +51,7 @@ type flags struct {
 	nodeTLS                 bool
 	nodeAllowWrites         bool
 	insecureListen          bool
+	listenGiven             bool
 }
 
 // The exit codes.
@@ -129,7 +130,11 @@ Start with:  daybook demo      everything on embedded defaults, with a generated
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			return errors.Join(fromEnvironment(cmd), m.flags.check(), m.flags.checkNode())
+			if err := fromEnvironment(cmd); err != nil {
+				return err
+			}
+			m.flags.listenGiven = cmd.Flags().Changed("listen")
+			return errors.Join(m.flags.check(), m.flags.checkNode())
 		},
 	}
 	root.SetOut(m.Stdout)
@@ -138,7 +143,7 @@ Start with:  daybook demo      everything on embedded defaults, with a generated
 	p := root.PersistentFlags()
 	f := &m.flags
 	p.StringVar(&f.dir, "dir", "", "folder of the log, the keys and the read models (default $XDG_DATA_HOME/daybook; demo: a temporary one)")
-	p.StringVar(&f.listen, "listen", "127.0.0.1:8080", "address of the HTTP API; port 0 picks a free one")
+	p.StringVar(&f.listen, "listen", "127.0.0.1:8080", "address of the HTTP API; port 0 picks a free one. Given to a process without role api: of its health and metrics")
 	p.StringVar(&f.nodeListen, "node-listen", "127.0.0.1:2113", "address of the embedded event store for EventStoreDB clients")
 	p.StringVar(&f.eventstore, "eventstore", "", "an esdb:// connection string; empty uses the embedded node")
 	p.StringVar(&f.database, "database", "", "a postgres:// connection string; empty uses a private Postgres")

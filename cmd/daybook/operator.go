@@ -21,8 +21,11 @@ const tokenLife = 24 * time.Hour
 // announce tells the operator where things are.
 func (h *house) announce(w io.Writer) {
 	fmt.Fprintf(w, "daybook %s is ready\n", version)
-	if h.server != nil {
+	switch {
+	case h.roles.api:
 		fmt.Fprintf(w, "  API          %s   (%s/docs)\n", h.server.URL(), h.server.URL())
+	case h.server != nil:
+		fmt.Fprintf(w, "  health       %s/healthz   (metrics at /metrics)\n", h.server.URL())
 	}
 	if h.node != nil {
 		fmt.Fprintf(w, "  event store  %s   (%s)\n", h.nodeURL, h.flags.nodeAccess(h.dir))
@@ -31,7 +34,7 @@ func (h *house) announce(w io.Writer) {
 	if h.roles.node || h.roles.api {
 		fmt.Fprintf(w, "  addresses    %s   (with the database for dashboards)\n", h.dir.addressesFile())
 	}
-	if _, err := os.Stat(h.dir.adminTokenFile()); err == nil && h.server != nil {
+	if _, err := os.Stat(h.dir.adminTokenFile()); err == nil && h.roles.api {
 		fmt.Fprintf(w, "  admin token  %s   (valid for 24 hours)\n", h.dir.adminTokenFile())
 	}
 	fmt.Fprintln(w, "Ctrl-C stops it; a second one at once.")

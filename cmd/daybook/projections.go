@@ -12,15 +12,21 @@ import (
 )
 
 func (m *Main) projections() *cobra.Command {
-	return group("projections", "Operate the read models", &cobra.Command{
-		Use: "list", Short: "List the read models with state, position and lag", Args: none,
+	return group("projections", "Operate the read models", m.projectionsList(), m.projectionsPause(), m.projectionsResume(),
+		m.projectionsTakeover(), m.projectionsWaive(), m.projectionsWaivers())
+}
+
+func (m *Main) projectionsList() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List the read models: state, who runs them and who stands by, position and lag", Args: none,
 		Example: "  daybook projections list --output json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return m.withServer(cmd.Context(), func(ctx context.Context, api *client) error {
-				return m.list(ctx, api, "/v1/projections", nil, -1, []string{"name", "version", "state", "position", "lag_bytes", "events", "failure"})
+				return m.list(ctx, api, "/v1/projections", nil, -1,
+					[]string{"name", "version", "state", "owner", "standby", "position", "lag_bytes", "events", "failure"})
 			})
 		},
-	})
+	}
 }
 
 // run starts the projectors of the read models.
@@ -36,7 +42,6 @@ func (h *house) run(ctx context.Context, models []projections.Projection) {
 			h.fail(outlived(err))
 		}
 	})
-	running.Go(func() { options.Metrics.Watch(life, h.store.Reader, h.projectors.Runners) })
 	h.onClose(func(ctx context.Context) error {
 		stop()
 		if err := waitFor(ctx, &running); err != nil {

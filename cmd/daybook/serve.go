@@ -43,9 +43,15 @@ func (m *Main) serve() *cobra.Command {
 		Long: `Runs the roles of this process until Ctrl-C or SIGTERM: the embedded event store (node), the
 HTTP API (api) and the projectors (projections). Nothing needs to be installed but Postgres binaries.
 
+Several processes may share one folder, each with some of the roles; one of them has role node. Of
+those with role projections one owns each read model, and the others stand by and take over when it
+is gone. A process without role api answers for its health and its metrics where --listen is given.
+
 On an empty log one admin token is issued, valid for 24 hours, into DIR/admin.token.`,
 		Example: `  daybook serve
   daybook serve --dir ./books --listen 127.0.0.1:9000
+  daybook serve --roles node,api
+  daybook serve --roles projections --listen 127.0.0.1:9001
   DAYBOOK_EVENTSTORE='esdb://host:2113?tls=true' daybook serve`,
 		Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -89,7 +95,7 @@ func (h *house) serve(ctx context.Context, out io.Writer, demo bool) error {
 
 // notADemo refuses to mix a made-up company with a real one.
 func (h *house) notADemo(ctx context.Context, demo bool) error {
-	state, _, _, err := h.operations.State(ctx, operation.Stream)
+	state, _, _, err := h.handlers.Operations.State(ctx, operation.Stream)
 	if err != nil {
 		return err
 	}

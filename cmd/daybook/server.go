@@ -72,7 +72,8 @@ func (m *Main) workIn(ctx context.Context, h *house, work func(context.Context, 
 	if err := h.start(ctx); err != nil {
 		return err
 	}
-	if err := h.caughtUp(ctx); err != nil && !errors.Is(err, projections.ErrHalted) { // that one is a thing to look at
+	// What is halted or paused is a thing to look at, and to act on.
+	if err := h.caughtUp(ctx); err != nil && !errors.Is(err, projections.ErrHalted) && !errors.Is(err, projections.ErrPaused) {
 		return err
 	}
 	api := &client{base: h.server.URL(), token: m.flags.token}

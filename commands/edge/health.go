@@ -22,8 +22,9 @@ import (
 func (a *API) houseRoutes() {
 	a.mux.HandleFunc("GET /openapi.json", a.openAPI)
 	a.mux.HandleFunc("GET /docs", a.docs)
-	a.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { plain(w, "ok\n") })
-	a.mux.HandleFunc("GET /readyz", a.readyz)
+	a.mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { plain(w, "alive\n") })
+	a.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { a.healthy.answer(w, r, "healthy", "unhealthy") })
+	a.mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { a.ready.answer(w, r, "ready", "not-ready") })
 	a.mux.HandleFunc("GET /metrics", a.serveMetrics)
 	a.mux.HandleFunc("/", a.elsewhere)
 }
@@ -33,7 +34,7 @@ func plain(w http.ResponseWriter, text string) {
 	_, _ = io.WriteString(w, text)
 }
 
-// checks say whether the API is ready to answer.
+// checks must all hold.
 type checks struct {
 	mu  sync.Mutex
 	all []check
@@ -41,30 +42,36 @@ type checks struct {
 
 type check struct {
 	name  string
-	ready func(context.Context) error
+	holds func(context.Context) error
 }
 
-// ReadyWhen makes /readyz answer 503 while check returns an error. The error's
-// text is shown, so it holds nothing personal.
-func (a *API) ReadyWhen(name string, ready func(context.Context) error) {
-	a.ready.mu.Lock()
-	defer a.ready.mu.Unlock()
-	a.ready.all = append(a.ready.all, check{name, ready})
+// ReadyWhen makes /readyz answer 503 while holds returns an error: requests may
+// not come yet. The error's text is shown, so it holds nothing personal.
+func (a *API) ReadyWhen(name string, holds func(context.Context) error) { a.ready.add(name, holds) }
+
+// HealthyWhen makes /healthz answer 503 while holds returns an error: somebody
+// must look, and no restart helps. What answers at all is alive (/livez).
+func (a *API) HealthyWhen(name string, holds func(context.Context) error) { a.healthy.add(name, holds) }
+
+func (c *checks) add(name string, holds func(context.Context) error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all = append(c.all, check{name, holds})
 }
 
-func (a *API) readyz(w http.ResponseWriter, r *http.Request) {
-	a.ready.mu.Lock()
-	all := slices.Clone(a.ready.all)
-	a.ready.mu.Unlock()
+func (c *checks) answer(w http.ResponseWriter, r *http.Request, well, code string) {
+	c.mu.Lock()
+	all := slices.Clone(c.all)
+	c.mu.Unlock()
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
 	for _, c := range all {
-		if err := c.ready(ctx); err != nil {
-			NewProblem(http.StatusServiceUnavailable, "not-ready", c.name+": "+err.Error()).RetryAfter(time.Second).Write(w)
+		if err := c.holds(ctx); err != nil {
+			NewProblem(http.StatusServiceUnavailable, code, c.name+": "+err.Error()).RetryAfter(time.Second).Write(w)
 			return
 		}
 	}
-	plain(w, "ready\n")
+	plain(w, well+"\n")
 }
 
 // serveMetrics shows metrics to operators; on the machine itself to everyone.

@@ -61,8 +61,11 @@ const (
 	ReadBackdated    Action = "reports.backdated"
 	ReadAudit        Action = "audit.read"
 	ReadEvents       Action = "events.read"
-	ReadProjections  Action = "projections.read"
 	ReadMetrics      Action = "metrics.read"
+
+	ReadProjections    Action = "projections.read"
+	OperateProjections Action = "projections.operate"
+	WaiveEvent         Action = "projections.waive"
 
 	IssueToken  Action = "tokens.issue"
 	RevokeToken Action = "tokens.revoke"
@@ -115,8 +118,10 @@ reports.trial-balance    -        -  -       x       x       x          -       
 reports.backdated        -        x  x       x       x       -          -        x
 audit.read               -        -  -       -       x       -          -        x
 events.read              -        -  -       -       x       x          -        x
-projections.read         -        -  -       -       x       x          x        x
 metrics.read             -        -  -       -       -       -          x        x
+projections.read         -        -  -       -       x       x          x        x
+projections.operate      -        -  -       -       -       -          x        x
+projections.waive        -        -  -       -       -       -          x        x
 tokens.issue             -        -  -       -       -       -          -        x
 tokens.revoke            -        -  -       -       -       -          -        x
 tokens.read              -        -  -       -       x       -          -        x

@@ -54,6 +54,7 @@ type API struct {
 	metrics  *metrics
 	routes   []Route
 	ready    checks
+	healthy  checks
 }
 
 // configureHuma changes what huma offers only as package variables.
@@ -67,7 +68,7 @@ var configureHuma = sync.OnceFunc(func() {
 })
 
 // NewAPI makes an API without operations of its own but with /openapi.json,
-// /docs, /healthz, /readyz and /metrics.
+// /docs, /livez, /healthz, /readyz and /metrics.
 func NewAPI(o Options) *API {
 	configureHuma()
 	a := &API{

@@ -305,7 +305,7 @@ func TestErrorsKeepInsideWhatBelongsInside(t *testing.T) {
 func TestTheHouseRoutesAreOpen(t *testing.T) {
 	t.Parallel()
 	s := newStand(t, Limits{})
-	for _, path := range []string{"/openapi.json", "/docs", "/healthz", "/readyz", "/metrics"} {
+	for _, path := range []string{"/openapi.json", "/docs", "/livez", "/healthz", "/readyz", "/metrics"} {
 		got := s.do("GET", path, "", nil)
 		require.Equal(t, 200, got.status, path)
 		require.Equal(t, "nosniff", got.header.Get("X-Content-Type-Options"))
@@ -324,6 +324,12 @@ func TestTheHouseRoutesAreOpen(t *testing.T) {
 	require.Equal(t, 503, got.status)
 	require.Equal(t, "projector of employees: at 12 of 40", got.Detail)
 	require.Equal(t, 200, s.do("GET", "/healthz", "", nil).status)
+
+	s.api.HealthyWhen("projections", func(context.Context) error { return fmt.Errorf("one is halted") })
+	got = s.do("GET", "/healthz", "", nil)
+	require.Equal(t, 503, got.status)
+	require.Equal(t, []string{"unhealthy", "projections: one is halted"}, []string{got.Code, got.Detail})
+	require.Equal(t, 200, s.do("GET", "/livez", "", nil).status, "a restart mends nothing")
 }
 
 func TestMetricsOnOtherListenersNeedTheOperator(t *testing.T) {

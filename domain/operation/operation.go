@@ -63,32 +63,39 @@ var Rules = map[string]string{
 	"not-a-demo":     "a log is a demo from its first event on, or never",
 	"demo-differs":   "a demo is continued as it began",
 	"dates-reversed": "the simulated clock runs forwards",
+	"not-halted-at":  "an event is waived once a projection is halted at it, not before",
 }
 
-// WaiveEvent lets a projection pass an event that it cannot apply.
+// WaiveEvent lets a projection pass the event that it is halted at. Nobody can
+// waive what has not failed: it would be passed unseen.
 type WaiveEvent struct {
 	Operator   string    `json:"-"` // the principal who asks
-	Projection string    `json:"projection"`
+	Projection string    `json:"-"`
+	HaltedAt   uuid.UUID `json:"-"` // the event that the projection is halted at; zero: none
 	EventID    uuid.UUID `json:"event_id"`
 	Reason     string    `json:"reason"` // about the event; nobody is named in it
 }
 
 // errNoContext says that the edge left out what only it can know.
-var errNoContext = errors.New("operation: a command came without its operator")
+var errNoContext = errors.New("operation: a command came without its operator or its projection")
 
 func (c WaiveEvent) decide(s State) ([]Event, error) {
-	if c.Operator == "" {
+	if c.Operator == "" || c.Projection == "" {
 		return nil, errNoContext
 	}
 	if err := cmp.Or(
-		field.Line("/projection", c.Projection),
 		field.Required("/event_id", c.EventID),
 		field.Line("/reason", c.Reason),
 	); err != nil {
 		return nil, err
 	}
-	if s.Waived(c.Projection, c.EventID) {
+	switch {
+	case s.Waived(c.Projection, c.EventID):
 		return nil, nil
+	case c.HaltedAt == uuid.Nil:
+		return nil, domain.Refuse("not-halted-at", "/event_id", "the projection %s is not halted: an event is waived once it has failed", c.Projection)
+	case c.HaltedAt != c.EventID:
+		return nil, domain.Refuse("not-halted-at", "/event_id", "the projection %s is halted at event %s: waive that one", c.Projection, c.HaltedAt)
 	}
 	return []Event{ProjectionEventWaived{c.Projection, c.EventID, c.Reason, c.Operator}}, nil
 }

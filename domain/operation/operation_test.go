@@ -23,7 +23,9 @@ func given(t testing.TB, events ...Event) domaintest.Spec[Command, State, Event]
 	return domaintest.For(t, Decider).Given(events...)
 }
 
-func waive() WaiveEvent { return WaiveEvent{"operator-1", "audit_log", event, "written by a test"} }
+func waive() WaiveEvent {
+	return WaiveEvent{"operator-1", "audit_log", event, event, "written by a test"}
+}
 
 func demo() StartDemo { return StartDemo{7, day("2023-07-01"), day("2025-12-31")} }
 
@@ -31,7 +33,9 @@ func TestWaiving(t *testing.T) {
 	t.Parallel()
 	waived := ProjectionEventWaived{"audit_log", event, "written by a test", "operator-1"}
 	given(t).When(waive()).Then(waived)
-	given(t, waived).When(waive()).Then()
+	again := waive()
+	again.HaltedAt = uuid.Nil // it has gone on since
+	given(t, waived).When(again).Then()
 	state := given(t, waived).State()
 	require.True(t, state.Waived("audit_log", event))
 	require.False(t, state.Waived("journal_line", event))
@@ -68,10 +72,11 @@ func TestRefusals(t *testing.T) {
 		return c
 	}
 	domaintest.Refusals(t, Decider, Rules,
-		refusal("required", "/projection", nil, waiver(func(c *WaiveEvent) { c.Projection = "" })),
 		refusal("required", "/event_id", nil, waiver(func(c *WaiveEvent) { c.EventID = uuid.Nil })),
 		refusal("required", "/reason", nil, waiver(func(c *WaiveEvent) { c.Reason = "" })),
 		refusal("text-invalid", "/reason", nil, waiver(func(c *WaiveEvent) { c.Reason = "a\x00" })),
+		refusal("not-halted-at", "/event_id", nil, waiver(func(c *WaiveEvent) { c.HaltedAt = uuid.Nil })),
+		refusal("not-halted-at", "/event_id", nil, waiver(func(c *WaiveEvent) { c.HaltedAt = log })),
 		refusal("required", "/from", nil, StartDemo{To: day("2025-12-31")}),
 		refusal("required", "/to", nil, StartDemo{From: day("2025-12-31")}),
 		refusal("dates-reversed", "/to", nil, StartDemo{7, day("2025-12-31"), day("2023-07-01")}),
@@ -86,10 +91,15 @@ func TestRefusals(t *testing.T) {
 
 func TestWithoutContextNothingIsDecided(t *testing.T) {
 	t.Parallel()
-	c := waive()
-	c.Operator = ""
-	_, err := Decider.Decide(State{}, c)
-	require.ErrorContains(t, err, "without its operator")
+	for _, change := range []func(*WaiveEvent){
+		func(c *WaiveEvent) { c.Operator = "" },
+		func(c *WaiveEvent) { c.Projection = "" },
+	} {
+		c := waive()
+		change(&c)
+		_, err := Decider.Decide(State{}, c)
+		require.ErrorContains(t, err, "without its operator")
+	}
 }
 
 func TestStoredShapes(t *testing.T) {
@@ -110,7 +120,8 @@ func TestProperties(t *testing.T) {
 		Decider: Decider, Catalog: Catalog,
 		Draw: func(t *rapid.T, _ []domain.Recorded[Event]) Command {
 			other := waive()
-			other.Projection = rapid.SampledFrom([]string{"", "journal_line"}).Draw(t, "projection")
+			other.Projection = "journal_line"
+			other.HaltedAt = rapid.SampledFrom([]uuid.UUID{uuid.Nil, event, log}).Draw(t, "halted at")
 			return rapid.SampledFrom([]Command{waive(), other, demo(), StartDemo{Seed: 8}, RestoreLog{event, "disk-lost"}, RestoreLog{}}).Draw(t, "command")
 		},
 	})

@@ -73,7 +73,7 @@ func (s *site) filled(path, id string) string {
 	if strings.HasPrefix(path, "/v1/org-units") {
 		id = s.company.OrgUnit
 	}
-	path = strings.NewReplacer("{id}", id, "{book}", program.Book, "{period}", program.Period, "{entry}", s.entry, "{account}", "1000").Replace(path)
+	path = strings.NewReplacer("{id}", id, "{book}", program.Book, "{period}", program.Period, "{entry}", s.entry, "{account}", "1000", "{name}", readModel).Replace(path)
 	if path == "/v1/reports/trial-balance" {
 		path += "?book=" + program.Book
 	}

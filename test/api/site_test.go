@@ -38,6 +38,9 @@ func TestMain(m *testing.M) {
 // seed is what the generated requests are drawn from.
 func seed() string { return flag.Lookup("rapid.seed").Value.String() }
 
+// readModel is one that there is.
+const readModel = "audit_log"
+
 // A site is the program at work on a small company, with a token for each role.
 type site struct {
 	*program.Process

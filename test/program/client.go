@@ -206,8 +206,8 @@ func (c *Client) CaughtUp(ctx context.Context) error {
 		}
 		behind := len(now.Items) == 0
 		for _, item := range now.Items {
-			if item.State == "halted" {
-				return fmt.Errorf("the read model %s is halted: %s", item.Name, answer.Body)
+			if item.State == "halted" || item.State == "paused" {
+				return fmt.Errorf("the read model %s is %s: %s", item.Name, item.State, answer.Body)
 			}
 			behind = behind || item.LagBytes > 0
 		}

@@ -148,7 +148,7 @@ func (p *Process) written() bool {
 func (p *Process) answers(ctx context.Context) bool {
 	path := "/readyz"
 	if p.live {
-		path = "/healthz"
+		path = "/livez"
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.HTTP+path, nil)
 	if err != nil {
