@@ -41,7 +41,7 @@ func Stand(ctx context.Context, pool *pgxpool.Pool, name string, version int) (s
 		where name = $1 and (version = $2 or $2 = 0 and v.phase = 'active')`, name, version).
 		Scan(&s.Name, &s.Version, &s.State, &s.Position.Commit, &s.Position.Prepare, &s.Owner, &s.Standby)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return s, unheardOf(ctx, pool, name, version)
+		return s, unheardOf(ctx, pool, version)
 	}
 	if err != nil {
 		return s, fmt.Errorf("look at the projection: %w", safe(err))
@@ -49,7 +49,8 @@ func Stand(ctx context.Context, pool *pgxpool.Pool, name string, version int) (s
 	return s, nil
 }
 
-func unheardOf(ctx context.Context, pool *pgxpool.Pool, name string, version int) error {
+// unheardOf refuses a name, or one with a version, and says which there are.
+func unheardOf(ctx context.Context, pool *pgxpool.Pool, version int) error {
 	rows, err := pool.Query(ctx, "select name, version from daybook.projection_checkpoint order by name, version")
 	if err != nil {
 		return err

@@ -135,7 +135,7 @@ func (a *answer[T]) refused(err error) error {
 	}
 	p, _ := edge.ProblemOf(err)
 	if a.State != "" {
-		p.With(stateHeader, a.State)
+		p = p.With(stateHeader, a.State)
 	}
 	return p.With("Daybook-Position", a.Position)
 }

@@ -140,21 +140,16 @@ func (s *server) endOf(ctx context.Context, known instant) (*eventstore.Position
 
 // inLog waits until the log has reached a position.
 func (s *server) inLog(ctx context.Context, awaited eventstore.Position) error {
-	for end := time.Now().Add(waitMax); !awaited.IsZero(); {
-		head, err := s.head(ctx)
-		if err != nil || !head.Less(awaited) {
-			return err
-		}
-		if time.Now().After(end) {
-			return notReached("log", head, awaited)
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(pollEvery):
-		}
+	if awaited.IsZero() {
+		return nil
 	}
-	return nil
+	ctx, cancel := context.WithTimeout(ctx, waitMax)
+	defer cancel()
+	head, ended, err := s.heads.until(ctx, func(head eventstore.Position) (bool, error) { return !head.Less(awaited), nil })
+	if ended {
+		return notReached("log", head, awaited)
+	}
+	return err
 }
 
 // EventPage is a page of the feed. Next is given as from for the next one; it

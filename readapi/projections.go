@@ -138,7 +138,7 @@ func (s *server) waivers(ctx context.Context, in *WaivedOf) (*waiversAnswer, err
 
 // knows refuses the name of a read model that is not there.
 func (s *server) knows(name string) error {
-	marks, err := s.watch.marks()
+	marks, err := s.findMarks()
 	if err != nil {
 		return err
 	}
@@ -178,7 +178,7 @@ func (s *server) caughtUp(ctx context.Context) error {
 	if err != nil {
 		return errors.New("the event store does not answer yet")
 	}
-	marks, err := s.watch.marks()
+	marks, err := s.findMarks()
 	switch {
 	case databaseAway(err):
 		return errors.New(absence(err))

@@ -33,7 +33,8 @@ type server struct {
 	Options
 	api   *edge.API
 	start start
-	watch *watch
+	marks *watch[map[string]mark]
+	heads *watch[eventstore.Position]
 }
 
 // Register adds all read routes to the API.
@@ -44,7 +45,7 @@ func Register(api *edge.API, o Options) {
 		o.Clock = time.Now
 	}
 	s := &server{Options: o, api: api}
-	s.watch = newWatch(s)
+	s.marks, s.heads = newWatch(s.findMarks, o.Changed), newWatch(s.findHead, nil)
 	s.employeeRoutes()
 	s.organisationRoutes()
 	s.headcountRoutes()

@@ -33,6 +33,8 @@ type companySite struct {
 	*employeetest.Company
 	t     testing.TB
 	url   string
+	self  uuid.UUID // the employee whom the token of role employee names
+	now   time.Time
 	node  *eventstoretest.Node
 	store *eventstore.Client
 	pool  *pgxpool.Pool
@@ -50,18 +52,27 @@ func open(t testing.TB, c *employeetest.Company, self uuid.UUID, now time.Time) 
 	c.Project(pool, model.New(c.Keys), 512)
 	c.Project(pool, journal.New(), 512)
 	c.Project(pool, audit.New(), 512)
+	s := &companySite{Company: c, t: t, self: self, now: now, node: node, store: store, pool: pool}
+	return s.serve(pool)
+}
+
+// serve puts the read API before the company's tables as a pool reaches them.
+func (s *companySite) serve(pool *pgxpool.Pool) *companySite {
+	s.t.Helper()
 	tokens := edge.NewTokens()
 	for i, role := range access.Roles {
-		require.NoError(t, tokens.Apply(issued(t, uint64(i), role, self)))
+		require.NoError(s.t, tokens.Apply(issued(s.t, uint64(i), role, s.self)))
 	}
-	api := edge.NewAPI(edge.Options{Tokens: tokens, LogID: c.LogID, Version: "test", Logger: quiet})
+	api := edge.NewAPI(edge.Options{Tokens: tokens, LogID: s.LogID, Version: "test", Logger: quiet})
 	readapi.Register(api, readapi.Options{
-		Pool: pool, Store: store.ReadOnly(), Keys: c.Keys, Logger: quiet, Clock: func() time.Time { return now },
+		Pool: pool, Store: s.store.ReadOnly(), Keys: s.Keys, Logger: quiet, Clock: func() time.Time { return s.now },
 		Heartbeat: 50 * time.Millisecond,
 	})
 	server := httptest.NewServer(api)
-	t.Cleanup(func() { api.Stop(); server.Close() })
-	return &companySite{c, t, server.URL, node, store, pool}
+	s.t.Cleanup(func() { api.Stop(); server.Close() })
+	served := *s
+	served.url = server.URL
+	return &served
 }
 
 // tokenOf is the token of a role.

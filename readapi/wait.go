@@ -19,27 +19,53 @@ const (
 	lookWithin = 2 * time.Second
 )
 
-// A watch looks at the checkpoints for all who wait for one: at most one look at
-// a time, and none while nobody waits.
-type watch struct {
-	server *server
-	wake   chan struct{} // somebody new waits
+// A watch looks at one thing for all who wait for it: at most one look at a time,
+// and none while nobody waits.
+type watch[T any] struct {
+	find    func() (T, error)
+	changed func() <-chan struct{} // closed when another look may find more; nil = never
+	wake    chan struct{}          // somebody new waits
 
 	mu      sync.Mutex
 	waiting int
 	looking bool
-	seen    sighting
+	seen    sighting[T]
 }
 
 // A sighting is what one look found.
-type sighting struct {
-	marks map[string]mark // by projection
+type sighting[T any] struct {
+	found T
 	err   error
 	next  chan struct{} // closed by the next one
 }
 
-func newWatch(s *server) *watch {
-	return &watch{server: s, wake: make(chan struct{}, 1), seen: sighting{next: make(chan struct{})}}
+func newWatch[T any](find func() (T, error), changed func() <-chan struct{}) *watch[T] {
+	if changed == nil {
+		changed = func() <-chan struct{} { return nil }
+	}
+	return &watch[T]{find: find, changed: changed, wake: make(chan struct{}, 1), seen: sighting[T]{next: make(chan struct{})}}
+}
+
+// until waits for what enough accepts, or for an error of it or of the look. When
+// ctx ends first it returns what was seen last, and ended.
+func (w *watch[T]) until(ctx context.Context, enough func(T) (bool, error)) (last T, ended bool, err error) {
+	next := w.enter()
+	defer w.leave()
+	for {
+		select {
+		case <-ctx.Done():
+			return last, true, nil
+		case <-next:
+		}
+		now, following := w.last()
+		if now.err != nil {
+			return last, false, now.err
+		}
+		last, next = now.found, following
+		if done, err := enough(last); done || err != nil {
+			return last, false, err
+		}
+	}
 }
 
 // reach waits until a read model has passed a position.
@@ -49,32 +75,24 @@ func (s *server) reach(ctx context.Context, projection string, awaited eventstor
 	}
 	ctx, cancel := context.WithTimeout(ctx, waitMax)
 	defer cancel()
-	next := s.watch.enter()
-	defer s.watch.leave()
-	var at mark
-	for {
-		select {
-		case <-ctx.Done():
-			return notReached("read model", at.position, awaited)
-		case <-next:
-		}
-		var now sighting
-		now, next = s.watch.last()
-		if now.err != nil {
-			return fmt.Errorf("read the checkpoints: %w", now.err)
-		}
-		var there bool
-		at, there = now.marks[projection]
+	marks, ended, err := s.marks.until(ctx, func(marks map[string]mark) (bool, error) {
+		at, there := marks[projection]
 		switch {
 		case !there:
-			return readModelMissing()
+			return false, readModelMissing()
 		case !at.position.Less(awaited):
-			return nil
+			return true, nil
 		case at.stands():
-			return edge.NewProblem(http.StatusServiceUnavailable, "read-model-"+at.state, fmt.Sprintf("the read model is %s at %s, before this position; an operator must act", at.state, at.position)).
+			return false, edge.NewProblem(http.StatusServiceUnavailable, "read-model-"+at.state,
+				fmt.Sprintf("the read model is %s at %s, before this position; an operator must act", at.state, at.position)).
 				RetryAfter(time.Minute).With(stateHeader, at.header())
 		}
+		return false, nil
+	})
+	if ended {
+		return notReached("read model", marks[projection].position, awaited)
 	}
+	return err
 }
 
 func notReached(what string, at, awaited eventstore.Position) error {
@@ -88,7 +106,7 @@ func readModelMissing() error {
 }
 
 // enter has the watch look, at once, and returns when it has.
-func (w *watch) enter() <-chan struct{} {
+func (w *watch[T]) enter() <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.waiting++
@@ -103,24 +121,24 @@ func (w *watch) enter() <-chan struct{} {
 	return w.seen.next
 }
 
-func (w *watch) leave() {
+func (w *watch[T]) leave() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.waiting--
 }
 
-func (w *watch) last() (sighting, <-chan struct{}) {
+func (w *watch[T]) last() (sighting[T], <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.seen, w.seen.next
 }
 
 // look goes on until nobody waits.
-func (w *watch) look() {
+func (w *watch[T]) look() {
 	for {
-		changed := w.server.changed() // before the look, so that no change is missed
-		marks, err := w.marks()
-		if !w.publish(marks, err) {
+		changed := w.changed() // before the look, so that no change is missed
+		found, err := w.find()
+		if !w.publish(found, err) {
 			return
 		}
 		select {
@@ -132,21 +150,22 @@ func (w *watch) look() {
 }
 
 // publish shows what was found; it reports whether anybody waits.
-func (w *watch) publish(marks map[string]mark, err error) bool {
+func (w *watch[T]) publish(found T, err error) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	close(w.seen.next)
-	w.seen = sighting{marks, err, make(chan struct{})}
+	w.seen = sighting[T]{found, err, make(chan struct{})}
 	w.looking = w.waiting > 0
 	return w.looking
 }
 
-func (w *watch) marks() (map[string]mark, error) {
+// findMarks reads the checkpoints.
+func (s *server) findMarks() (map[string]mark, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), lookWithin)
 	defer cancel()
-	rows, err := w.server.Pool.Query(ctx, marksSQL)
+	rows, err := s.Pool.Query(ctx, marksSQL)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read the checkpoints: %w", err)
 	}
 	marks := map[string]mark{}
 	var name string
@@ -155,13 +174,15 @@ func (w *watch) marks() (map[string]mark, error) {
 		marks[name] = m
 		return nil
 	})
+	if err != nil {
+		err = fmt.Errorf("read the checkpoints: %w", err)
+	}
 	return marks, err
 }
 
-// changed is closed at the next commit of a projector in this process.
-func (s *server) changed() <-chan struct{} {
-	if s.Changed == nil {
-		return nil
-	}
-	return s.Changed()
+// findHead asks for the end of the log.
+func (s *server) findHead() (eventstore.Position, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), lookWithin)
+	defer cancel()
+	return s.Store.Head(ctx)
 }
