@@ -2,16 +2,11 @@ package projections
 
 import (
 	"context"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"strconv"
 	"strings"
-	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 )
 
@@ -34,11 +29,9 @@ func (w *Writes) Queue(sql string, arguments ...any) *pgx.QueuedQuery {
 	return w.statements().Queue(sql, arguments...)
 }
 
-// Insert adds count rows to a table, each in the order of its columns. A value is
-// nil, a number, a bool, a uuid.UUID, a time.Time, bytes (bytea), JSON
-// (json.RawMessage), or text as Postgres reads it: so are dates, decimals and
-// ranges written. Row is called once for each row, from another goroutine, and
-// before Send returns.
+// Insert adds count rows to a table. A row's values are in the order of the
+// columns, of the Go types that appendBinary lists. Row is called once for each
+// row, by another goroutine if they are many, and not after Send.
 func (w *Writes) Insert(table, columns string, count int, row func(i int) []any) {
 	if count >= copyMin {
 		w.steps = append(w.steps, write{copied: &rowReader{table: table, columns: columns, count: count, row: row}})
@@ -48,7 +41,7 @@ func (w *Writes) Insert(table, columns string, count int, row func(i int) []any)
 		values := row(i)
 		for at, value := range values {
 			if value != nil {
-				values[at] = string(appendText(nil, value))
+				values[at] = textOf(value)
 			}
 		}
 		w.Queue("insert into "+table+" ("+columns+") values ("+parameters(len(values))+")", values...)
@@ -92,18 +85,19 @@ func (w *Writes) Send(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// A rowReader writes rows in COPY's text form as the connection asks for them, so
-// that the server is at work meanwhile.
+// A rowReader writes rows in COPY's binary form as the connection asks for them,
+// so that the server is at work meanwhile.
 type rowReader struct {
 	table, columns string
 	count, next    int
 	row            func(int) []any
+	begun, ended   bool
 	pending, spare []byte
 	failed         error
 }
 
 func (r *rowReader) send(ctx context.Context, tx pgx.Tx) error {
-	_, err := tx.Conn().PgConn().CopyFrom(ctx, r, "copy "+r.table+" ("+r.columns+") from stdin")
+	_, err := tx.Conn().PgConn().CopyFrom(ctx, r, "copy "+r.table+" ("+r.columns+") from stdin (format binary)")
 	if r.failed != nil {
 		return r.failed // and not the server's word for it
 	}
@@ -114,8 +108,7 @@ func (r *rowReader) send(ctx context.Context, tx pgx.Tx) error {
 // connection's. What it answers is sent to the server, so it says nothing.
 func (r *rowReader) Read(into []byte) (n int, err error) {
 	if len(r.pending) == 0 {
-		r.failed = guard(func() error { return r.fill(len(into)) })
-		if r.failed != nil {
+		if r.failed = guard(func() error { r.fill(len(into)); return nil }); r.failed != nil {
 			return 0, errors.New("given up")
 		}
 		if len(r.pending) == 0 {
@@ -128,103 +121,18 @@ func (r *rowReader) Read(into []byte) (n int, err error) {
 }
 
 // fill writes rows until they are enough for a message.
-func (r *rowReader) fill(size int) error {
-	text := r.spare[:0]
-	for ; r.next < r.count && len(text) < size; r.next++ {
-		for i, value := range r.row(r.next) {
-			if i > 0 {
-				text = append(text, '\t')
-			}
-			text = appendCopied(text, value)
-		}
-		text = append(text, '\n')
+func (r *rowReader) fill(size int) {
+	content := r.spare[:0]
+	if !r.begun {
+		r.begun = true
+		content = append(content, "PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00"...)
 	}
-	r.pending, r.spare = text, text
-	return nil
-}
-
-// appendCopied appends a value as COPY's text form has it.
-func appendCopied(to []byte, value any) []byte {
-	if value == nil {
-		return append(to, `\N`...)
+	for ; r.next < r.count && len(content) < size; r.next++ {
+		content = appendRow(content, r.row(r.next))
 	}
-	begin := len(to)
-	to = appendText(to, value)
-	return escaped(to, begin)
-}
-
-// escaped puts a backslash before what would end a value or a row, and before
-// backslashes.
-func escaped(text []byte, from int) []byte {
-	special := 0
-	for _, c := range text[from:] {
-		if c == '\\' || c == '\t' || c == '\n' || c == '\r' {
-			special++
-		}
+	if r.next == r.count && !r.ended {
+		r.ended = true
+		content = append(content, 0xff, 0xff)
 	}
-	if special == 0 {
-		return text
-	}
-	end := len(text)
-	text = append(text, make([]byte, special)...)
-	for to := len(text); special > 0; {
-		end--
-		to--
-		c := text[end]
-		switch c {
-		case '\t':
-			c = 't'
-		case '\n':
-			c = 'n'
-		case '\r':
-			c = 'r'
-		case '\\':
-		default:
-			text[to] = c
-			continue
-		}
-		text[to] = c
-		to--
-		text[to] = '\\'
-		special--
-	}
-	return text
-}
-
-const timestamp = "2006-01-02 15:04:05.999999Z07:00"
-
-// appendText appends a value as Postgres reads it.
-func appendText(to []byte, value any) []byte {
-	switch v := value.(type) {
-	case string:
-		return append(to, v...)
-	case json.RawMessage:
-		return append(to, v...)
-	case int64:
-		return strconv.AppendInt(to, v, 10)
-	case uint64:
-		return strconv.AppendUint(to, v, 10)
-	case int:
-		return strconv.AppendInt(to, int64(v), 10)
-	case bool:
-		return strconv.AppendBool(to, v)
-	case uuid.UUID:
-		return appendUUID(to, v)
-	case time.Time:
-		return v.UTC().AppendFormat(to, timestamp)
-	case []byte:
-		return hex.AppendEncode(append(to, `\x`...), v)
-	}
-	panic(fmt.Sprintf("projections: no column takes a %T", value))
-}
-
-func appendUUID(to []byte, id uuid.UUID) []byte {
-	var text [36]byte
-	hex.Encode(text[0:8], id[0:4])
-	hex.Encode(text[9:13], id[4:6])
-	hex.Encode(text[14:18], id[6:8])
-	hex.Encode(text[19:23], id[8:10])
-	hex.Encode(text[24:], id[10:])
-	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
-	return append(to, text[:]...)
+	r.pending, r.spare = content, content
 }

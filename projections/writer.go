@@ -122,10 +122,15 @@ func (w *Writer) analyse(ctx context.Context) {
 
 func (w *Writer) analyseNow(ctx context.Context) {
 	w.analysed = w.at.Events
-	// Nothing hangs on it; a lost connection shows at the next batch.
-	_, _ = w.conn.Exec(ctx, `do $$ declare t regclass; begin
-		for t in select c.oid from pg_class c where c.relkind = 'r' and c.relnamespace = '`+w.spec.SchemaName()+`'::regnamespace loop
-			execute format('analyze %s', t);
+	// Nothing hangs on it; a lost connection shows at the next batch. No plan asks
+	// for the values of JSON, and looking at them took more than their COPY.
+	_, _ = w.conn.Exec(ctx, `do $$ declare t text; begin
+		for t in select format('%s (%s)', attrelid::regclass, string_agg(quote_ident(attname), ', '))
+			from pg_attribute join pg_class c on c.oid = attrelid
+			where c.relkind = 'r' and c.relnamespace = '`+w.spec.SchemaName()+`'::regnamespace
+			and attnum > 0 and not attisdropped and atttypid not in ('json'::regtype, 'jsonb'::regtype, 'bytea'::regtype)
+			group by attrelid loop
+			execute 'analyze ' || t;
 		end loop;
 	end $$`)
 }

@@ -13,6 +13,7 @@ import (
 	"daybook.example/domain"
 	"daybook.example/domain/employee"
 	"daybook.example/domain/orgunit"
+	"daybook.example/projections"
 )
 
 // A change is one field before and after an event; null where there is none.
@@ -24,7 +25,7 @@ type change struct {
 
 // changesOf compares what is believed of each name, field by field.
 func changesOf(before, after fields) []change {
-	old, new := flat(before), flat(after)
+	old, new := flat(before, after), flat(after, before)
 	names := maps.Clone(old)
 	maps.Copy(names, new)
 	changes := []change{}
@@ -36,12 +37,15 @@ func changesOf(before, after fields) []change {
 	return changes
 }
 
-// flat lists the leaves of objects under their JSON pointers. A reference to a
-// personal value is a leaf, and so is a list.
-func flat(of fields) fields {
+// flat lists the leaves of objects under their JSON pointers, but of those that
+// stand in beside just so. A reference to a personal value is a leaf, and so is a
+// list.
+func flat(of, beside fields) fields {
 	leaves := fields{}
 	for name, value := range of {
-		spread(leaves, "/"+name, value)
+		if other, there := beside[name]; !there || !bytes.Equal(value, other) {
+			spread(leaves, "/"+name, value)
+		}
 	}
 	return leaves
 }
@@ -85,27 +89,62 @@ func patchOf(before, after fields) fields {
 type folded struct {
 	changes []change
 	state   fields
+	facts   []employee.Fact // of an employee
 }
 
-// foldEmployee compares the beliefs at the event's effective date just before and
-// just after it. For a correction the old value is that of the event corrected,
-// for a rescission that of the event rescinded.
-func foldEmployee(before []employee.Assertion, now employee.Assertion) (folded, error) {
-	after := append(slices.Clip(before), now)
-	facts := employee.Timeline(after)
-	state, err := stateOf(facts)
+// A career is what was said of an employee, and what is believed after the last of
+// it.
+type career struct {
+	said   []employee.Assertion
+	facts  []employee.Fact // nil until the first event of the batch
+	values map[stated]json.RawMessage
+}
+
+// stated is what a fact's value depends on, but for employment: a spell's end
+// changes that of its beginning.
+type stated struct {
+	attribute employee.Attribute
+	event     uuid.UUID
+}
+
+// value is a fact's, written once however often it is compared.
+func (c *career) value(f employee.Fact) (json.RawMessage, error) {
+	if f.Attribute == employee.AttrEmployment {
+		return domain.Marshal(f.Value)
+	}
+	by := stated{f.Attribute, f.EventID}
+	if value, known := c.values[by]; known {
+		return value, nil
+	}
+	value, err := domain.Marshal(f.Value)
+	if c.values == nil {
+		c.values = map[stated]json.RawMessage{}
+	}
+	c.values[by] = value
+	return value, err
+}
+
+// fold compares the beliefs at the event's effective date just before and just
+// after it. For a correction the old value is that of the event corrected, for a
+// rescission that of the event rescinded.
+func (c *career) fold(now employee.Assertion) (folded, error) {
+	facts := employee.Timeline(append(slices.Clip(c.said), now))
+	state, err := c.state(facts)
 	if err != nil {
 		return folded{}, err
 	}
-	f := folded{state: state}
+	f := folded{state: state, facts: facts}
 	switch e := now.Event.(type) {
 	case employee.FactCorrected:
-		f.changes, err = corrected(before, e.CorrectsEventID, now)
+		f.changes, err = c.corrected(e.CorrectsEventID, now)
 	case employee.FactRescinded:
-		f.changes, err = rescinded(before, e.RescindsEventID, facts)
+		f.changes, err = c.rescinded(e.RescindsEventID, facts)
 	default:
+		if c.facts == nil {
+			c.facts = employee.Timeline(c.said)
+		}
 		day := effectiveOn(now.Event)
-		f.changes, err = compare(employee.Timeline(before), day, facts, day, func(employee.Attribute) bool { return true })
+		f.changes, err = c.compare(c.facts, day, facts, day, func(employee.Attribute) bool { return true })
 	}
 	return f, err
 }
@@ -123,8 +162,8 @@ func until(said []employee.Assertion, id uuid.UUID) ([]employee.Assertion, error
 
 // corrected compares what the event said when it was recorded with what it should
 // have said: what came between does not blur it.
-func corrected(said []employee.Assertion, target uuid.UUID, by employee.Assertion) ([]change, error) {
-	then, err := until(said, target)
+func (c *career) corrected(target uuid.UUID, by employee.Assertion) ([]change, error) {
+	then, err := until(c.said, target)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +171,7 @@ func corrected(said []employee.Assertion, target uuid.UUID, by employee.Assertio
 	right := effectiveOn(by.Event)
 	before, after := employee.Timeline(then), employee.Timeline(append(slices.Clip(then), by))
 	stated := union(statedBy(before, target), statedBy(after, by.ID))
-	changes, err := compare(before, wrong, after, right, func(a employee.Attribute) bool { return stated[a] })
+	changes, err := c.compare(before, wrong, after, right, func(a employee.Attribute) bool { return stated[a] })
 	if err == nil && wrong != right {
 		changes = append(changes, change{"/effective_from", quoted(wrong), quoted(right)})
 	}
@@ -142,15 +181,15 @@ func corrected(said []employee.Assertion, target uuid.UUID, by employee.Assertio
 func quoted(day domain.Date) json.RawMessage { return json.RawMessage(`"` + day.String() + `"`) }
 
 // rescinded compares what the event said with what is believed without it.
-func rescinded(said []employee.Assertion, target uuid.UUID, after []employee.Fact) ([]change, error) {
-	then, err := until(said, target)
+func (c *career) rescinded(target uuid.UUID, after []employee.Fact) ([]change, error) {
+	then, err := until(c.said, target)
 	if err != nil {
 		return nil, err
 	}
 	before := employee.Timeline(then)
 	stated := statedBy(before, target)
 	day := effectiveOn(then[len(then)-1].Event)
-	return compare(before, day, after, day, func(a employee.Attribute) bool { return stated[a] })
+	return c.compare(before, day, after, day, func(a employee.Attribute) bool { return stated[a] })
 }
 
 // statedBy are the attributes that an event says something about.
@@ -171,22 +210,22 @@ func union(a, b map[employee.Attribute]bool) map[employee.Attribute]bool {
 
 // compare lists the changes of some attributes from one day of a timeline to a
 // day of another.
-func compare(before []employee.Fact, from domain.Date, after []employee.Fact, to domain.Date, some func(employee.Attribute) bool) ([]change, error) {
-	old, err := believedOn(before, from, some)
+func (c *career) compare(before []employee.Fact, from domain.Date, after []employee.Fact, to domain.Date, some func(employee.Attribute) bool) ([]change, error) {
+	old, err := c.believedOn(before, from, some)
 	if err != nil {
 		return nil, err
 	}
-	new, err := believedOn(after, to, some)
+	new, err := c.believedOn(after, to, some)
 	return changesOf(old, new), err
 }
 
-func believedOn(facts []employee.Fact, day domain.Date, some func(employee.Attribute) bool) (fields, error) {
+func (c *career) believedOn(facts []employee.Fact, day domain.Date, some func(employee.Attribute) bool) (fields, error) {
 	believed := fields{}
 	for _, fact := range facts {
 		if !some(fact.Attribute) || !fact.Holds(day) {
 			continue
 		}
-		value, err := domain.Marshal(fact.Value)
+		value, err := c.value(fact)
 		if err != nil {
 			return nil, err
 		}
@@ -198,32 +237,42 @@ func believedOn(facts []employee.Fact, day domain.Date, some func(employee.Attri
 // A span is one value of an attribute in the state of an entity with effective
 // dates.
 type span struct {
-	From  domain.Date     `json:"from"`
-	To    domain.Date     `json:"to,omitzero"`
-	Value json.RawMessage `json:"value"`
+	from, to domain.Date
+	value    json.RawMessage
 }
 
-// stateOf is what is believed of all days.
-func stateOf(facts []employee.Fact) (fields, error) {
+// state is what is believed of all days.
+func (c *career) state(facts []employee.Fact) (fields, error) {
 	spans := map[string][]span{}
 	for _, fact := range facts {
-		value, err := domain.Marshal(fact.Value)
+		value, err := c.value(fact)
 		if err != nil {
 			return nil, err
 		}
 		spans[string(fact.Attribute)] = append(spans[string(fact.Attribute)], span{fact.From, fact.To, value})
 	}
-	return marshalSpans(spans)
+	return spansJSON(spans), nil
 }
 
-func marshalSpans(spans map[string][]span) (state fields, err error) {
-	state = fields{}
+// spansJSON writes each name's spans as a list of {from, to, value}, without a to
+// where there is none.
+func spansJSON(spans map[string][]span) fields {
+	state := make(fields, len(spans))
 	for name, list := range spans {
-		if state[name], err = domain.Marshal(list); err != nil {
-			return nil, err
+		text := []byte{'['}
+		for i, s := range list {
+			if i > 0 {
+				text = append(text, ',')
+			}
+			text = append(text, `{"from":"`+s.from.String()...)
+			if !s.to.IsZero() {
+				text = append(text, `","to":"`+s.to.String()...)
+			}
+			text = append(append(append(text, `","value":`...), s.value...), '}')
 		}
+		state[name] = append(text, ']')
 	}
-	return state, nil
+	return state
 }
 
 // effectiveOn is the day from which an event holds, the zero one for none.
@@ -235,22 +284,21 @@ func effectiveOn(event domain.Named) (day domain.Date) {
 }
 
 // foldOrgUnit does the same for an org unit, whose events only ever change.
-func foldOrgUnit(before []domain.Recorded[orgunit.Event], now domain.Recorded[orgunit.Event]) (folded, error) {
+func foldOrgUnit(before []domain.Recorded[orgunit.Event], now domain.Recorded[orgunit.Event]) folded {
 	after := append(slices.Clip(before), now)
 	day := effectiveOn(now.Event)
 	spans := map[string][]span{}
 	for _, line := range orgUnitLines(after) {
 		list := spans[line.name]
 		if n := len(list); n > 0 {
-			list[n-1].To = line.from
-			if list[n-1].From == line.from {
+			list[n-1].to = line.from
+			if list[n-1].from == line.from {
 				list = list[:n-1]
 			}
 		}
-		spans[line.name] = append(list, span{From: line.from, Value: line.value})
+		spans[line.name] = append(list, span{from: line.from, value: line.value})
 	}
-	state, err := marshalSpans(spans)
-	return folded{changesOf(orgUnitOn(before, day), orgUnitOn(after, day)), state}, err
+	return folded{changes: changesOf(orgUnitOn(before, day), orgUnitOn(after, day)), state: spansJSON(spans)}
 }
 
 // A line is one value of an org unit from a day on.
@@ -272,11 +320,11 @@ func orgUnitLines(said []domain.Recorded[orgunit.Event]) []line {
 		switch e := a.Event.(type) {
 		case orgunit.OrgUnitCreated:
 			say("name", e.Name)
-			say("parent", orNull(e.Parent))
+			say("parent", projections.OrNull(e.Parent))
 		case orgunit.OrgUnitRenamed:
 			say("name", e.Name)
 		case orgunit.OrgUnitMoved:
-			say("parent", orNull(e.Parent))
+			say("parent", projections.OrNull(e.Parent))
 		case orgunit.OrgUnitClosed:
 			say("closed", true)
 		}

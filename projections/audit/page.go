@@ -43,12 +43,12 @@ type page struct {
 // An entity is its latest state, and what was said of it where that has effective
 // dates.
 type entity struct {
-	stored    bool // it has a row in entity_state
-	version   int64
-	state     fields
-	last      last
-	employees []employee.Assertion
-	orgUnits  []domain.Recorded[orgunit.Event]
+	stored   bool // it has a row in entity_state
+	version  int64
+	state    fields
+	last     last
+	career   career // of an employee
+	orgUnits []domain.Recorded[orgunit.Event]
 }
 
 func newPage(events []projections.Event) *page {
@@ -137,7 +137,7 @@ func (p *page) loadAssertions(rows pgx.Rows) error {
 func (e *entity) say(r domain.Recording, event domain.Named) {
 	switch event := event.(type) {
 	case employee.Event:
-		e.employees = append(e.employees, employee.Assertion{Recording: r, Event: event})
+		e.career.said = append(e.career.said, employee.Assertion{Recording: r, Event: event})
 	case orgunit.Event:
 		e.orgUnits = append(e.orgUnits, domain.Recorded[orgunit.Event]{Recording: r, Event: event})
 	}
@@ -147,13 +147,13 @@ func (e *entity) say(r domain.Recording, event domain.Named) {
 func (e *entity) next(s subject, r domain.Recording, event domain.Named) (folded, error) {
 	switch event := event.(type) {
 	case employee.Event:
-		return foldEmployee(e.employees, employee.Assertion{Recording: r, Event: event})
+		return e.career.fold(employee.Assertion{Recording: r, Event: event})
 	case orgunit.Event:
-		return foldOrgUnit(e.orgUnits, domain.Recorded[orgunit.Event]{Recording: r, Event: event})
+		return foldOrgUnit(e.orgUnits, domain.Recorded[orgunit.Event]{Recording: r, Event: event}), nil
 	}
 	after := maps.Clone(e.state)
 	maps.Copy(after, s.says)
-	return folded{changesOf(e.state, after), after}, nil
+	return folded{changes: changesOf(e.state, after), state: after}, nil
 }
 
 // record folds one event.
@@ -193,6 +193,7 @@ func (p *page) turn(e projections.Event, s subject) ([]change, error) {
 	p.versions = append(p.versions, version)
 	if s.dated {
 		entity.say(recording, e.Decoded)
+		entity.career.facts = next.facts
 		p.assertions = append(p.assertions, assertionRow{e, s.key})
 	}
 	if entity.last == (last{}) {
@@ -203,7 +204,7 @@ func (p *page) turn(e projections.Event, s subject) ([]change, error) {
 }
 
 // dayOf is the day of a recorded time in the organisation's zone, as known then.
-func (p *page) dayOf(recordedAt time.Time) string {
+func (p *page) dayOf(recordedAt time.Time) domain.Date {
 	known := p.entities[theOrganisation].state["zone"]
 	if p.zone == nil || !bytes.Equal(known, p.zoneName) {
 		var name string
@@ -214,14 +215,14 @@ func (p *page) dayOf(recordedAt time.Time) string {
 		}
 		p.zone, p.zoneName = zone, known
 	}
-	return domain.DateOf(recordedAt.In(p.zone)).String()
+	return domain.DateOf(recordedAt.In(p.zone))
 }
 
 // text is a text member of an entity's state.
 func (p *page) text(k key, path string) string {
 	var text string
 	if entity := p.entities[k]; entity != nil {
-		_ = json.Unmarshal(flat(entity.state)[path], &text) // none: none
+		_ = json.Unmarshal(flat(entity.state, nil)[path], &text) // none: none
 	}
 	return text
 }

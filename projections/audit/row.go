@@ -28,8 +28,8 @@ func lastOf(e projections.Event) last { return last{e.ID, e.Pos(), e.Revision} }
 type logRow struct {
 	projections.Event
 	subject
-	recordedOn  string // date, in the organisation's zone
-	periodState string // of the document's period, where it was not open
+	recordedOn  domain.Date // in the organisation's zone
+	periodState string      // of the document's period, where it was not open
 	changes     []change
 }
 
@@ -46,11 +46,11 @@ func (r logRow) values() []any {
 		approval = *m.ApprovalID
 	}
 	return []any{
-		r.Pos(), storable(r.Stream), r.Revision, storable(r.Type), r.ID, orNull(m.RecordedAt), orNull(r.recordedOn), effectiveAt, effectiveOn,
+		r.Pos(), storable(r.Stream), r.Revision, storable(r.Type), r.ID, projections.OrNull(m.RecordedAt), projections.OrNull(r.recordedOn), effectiveAt, effectiveOn,
 		text(m.Actor.ID), text(string(m.Actor.Kind)), text(m.OnBehalfOf), storable(r.Kind), storable(r.Entity), text(r.documentNo),
 		storable(r.action), changesJSON(r.changes), text(m.ReasonCode),
-		orNull(m.CorrelationID), orNull(m.CausationID), orNull(m.CommandID), approval, text(m.SoftwareVersion), text(m.PolicyVersion), sourceOf(m),
-		orNull(r.periodState), orNull(r.finding), leaf[:], r.ID, r.Pos(), r.Revision,
+		projections.OrNull(m.CorrelationID), projections.OrNull(m.CausationID), projections.OrNull(m.CommandID), approval, text(m.SoftwareVersion), text(m.PolicyVersion), sourceOf(m),
+		projections.OrNull(r.periodState), projections.OrNull(r.finding), leaf[:], r.ID, r.Pos(), r.Revision,
 	}
 }
 
@@ -61,7 +61,7 @@ func (r logRow) effective() (at, on any) {
 		said = effective.EffectiveAt()
 	}
 	if day, err := domain.ParseDate(said[:min(len(said), len(time.DateOnly))]); err == nil {
-		on = orNull(day.String())
+		on = day
 	}
 	return text(said), on
 }
@@ -86,7 +86,7 @@ func (r versionRow) values() []any {
 		state = r.state.json()
 	}
 	return []any{
-		r.Kind, r.Entity, r.revision, r.version, r.patch.json(), state, r.Position, orNull(r.recordedAt),
+		r.Kind, r.Entity, r.revision, r.version, r.patch.json(), state, r.Position, projections.OrNull(r.recordedAt),
 		r.Event, r.Position, r.Revision,
 	}
 }
@@ -102,7 +102,7 @@ const assertionColumns = `entity_kind, entity_id, position, event_id, revision, 
 
 func (r assertionRow) values() []any {
 	return []any{
-		r.Kind, r.Entity, r.Pos(), r.ID, r.Revision, r.Type, r.Meta.SchemaVersion, json.RawMessage(r.Data),
+		r.Kind, r.Entity, r.Pos(), r.ID, r.Revision, r.Type, r.Meta.SchemaVersion, string(r.Data),
 		r.ID, r.Pos(), r.Revision,
 	}
 }
@@ -110,7 +110,7 @@ func (r assertionRow) values() []any {
 const stateColumns = `entity_kind, entity_id, version, state, last_event_id, last_position, last_revision`
 
 func (e *entity) values(k key) []any {
-	return []any{k.Kind, k.Entity, e.version, e.state.json(), e.last.Event, e.last.Position, e.last.Revision}
+	return []any{k.Kind, k.Entity, e.version, string(e.state.json()), e.last.Event, e.last.Position, e.last.Revision}
 }
 
 // documentNo is that of the entry; a reversal has that of the entry it undoes.
@@ -152,16 +152,7 @@ func storable(text string) string {
 }
 
 // text is the same, null where there is none.
-func text(value string) any { return orNull(storable(value)) }
-
-// orNull is null for what is not there.
-func orNull[T comparable](value T) any {
-	var none T
-	if value == none {
-		return nil
-	}
-	return value
-}
+func text(value string) any { return projections.OrNull(storable(value)) }
 
 // json writes the members in the order of their names, and every value as it is.
 func (f fields) json() json.RawMessage {

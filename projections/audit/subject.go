@@ -6,6 +6,8 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"daybook.example/domain"
 	"daybook.example/domain/access"
 	"daybook.example/domain/book"
@@ -97,7 +99,7 @@ func (s *subject) describe(e projections.Event, rest string) error {
 	if err != nil {
 		return err
 	}
-	if strings.Contains(string(rows), `\u0000`) {
+	if bytes.Contains(rows, []byte(`\u0000`)) {
 		return errNotStorable
 	}
 	switch event := e.Decoded.(type) {
@@ -134,17 +136,63 @@ func (s *subject) describe(e projections.Event, rest string) error {
 // about sets the entity and takes the event's members but some, which name it.
 func (s *subject) about(kind, id string, rows []byte, without ...string) error {
 	s.key = key{kind, id}
-	var compact bytes.Buffer // as it will come back from the table
-	if err := json.Compact(&compact, rows); err != nil {
-		return err
-	}
-	if err := json.Unmarshal(compact.Bytes(), &s.says); err != nil {
+	var err error
+	if s.says, err = members(rows); err != nil {
 		return err
 	}
 	for _, name := range without {
 		delete(s.says, name)
 	}
 	return nil
+}
+
+// members are those of an object, each value as it will come back from the table:
+// without space between tokens.
+func members(object []byte) (fields, error) {
+	d := jsontext.NewDecoder(bytes.NewBuffer(object), jsontext.AllowDuplicateNames(true))
+	if begin, err := d.ReadToken(); err != nil || begin.Kind() == jsontext.KindNull {
+		return nil, err
+	}
+	said, compact := fields{}, isCompact(object)
+	for d.PeekKind() != jsontext.KindEndObject {
+		token, err := d.ReadToken()
+		if err != nil {
+			return nil, err
+		}
+		name := token.String()
+		value, err := d.ReadValue()
+		if err != nil {
+			return nil, err
+		}
+		end := int(d.InputOffset())
+		text := object[end-len(value) : end : end] // value itself is the decoder's
+		if !compact {
+			again := bytes.Clone(value)
+			if err := (*jsontext.Value)(&again).Compact(); err != nil {
+				return nil, err
+			}
+			text = again
+		}
+		said[name] = json.RawMessage(text)
+	}
+	return said, nil
+}
+
+// isCompact tells whether no space stands between the tokens of some JSON, as our
+// own encoder leaves it.
+func isCompact(text []byte) bool {
+	inString := false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case !inString && (c == ' ' || c == '\t' || c == '\n' || c == '\r'):
+			return false
+		}
+	}
+	return true
 }
 
 // set says what an event means beyond its members.

@@ -35,18 +35,35 @@ func entityOf(e projections.Event) (uuid.UUID, error) {
 	return id, nil
 }
 
-// employeeBeliefs folds with the domain's own timeline.
-func employeeBeliefs(said []employee.Assertion) ([]belief, error) {
-	facts := employee.Timeline(said)
-	believed := make([]belief, len(facts))
-	for i, fact := range facts {
-		value, err := domain.Marshal(fact.Value)
-		if err != nil {
-			return nil, err
+// stated is what a fact's value depends on, but for employment: a spell's end
+// changes that of its beginning.
+type stated struct {
+	attribute employee.Attribute
+	event     uuid.UUID
+}
+
+// employeeFold folds with the domain's own timeline, and writes each value once
+// however often it is believed anew.
+func employeeFold() func([]employee.Assertion) ([]belief, error) {
+	values := map[stated]string{}
+	return func(said []employee.Assertion) ([]belief, error) {
+		facts := employee.Timeline(said)
+		believed := make([]belief, len(facts))
+		for i, fact := range facts {
+			by := stated{fact.Attribute, fact.EventID}
+			value, known := values[by]
+			if !known || fact.Attribute == employee.AttrEmployment {
+				text, err := domain.Marshal(fact.Value)
+				if err != nil {
+					return nil, err
+				}
+				value = string(text)
+				values[by] = value
+			}
+			believed[i] = belief{string(fact.Attribute), value, fact.From, fact.To, fact.EventID}
 		}
-		believed[i] = belief{string(fact.Attribute), string(value), fact.From, fact.To, fact.EventID}
+		return believed, nil
 	}
-	return believed, nil
 }
 
 func employeeCause(event employee.Event) string { return string(employee.CauseOf(event)) }
@@ -75,6 +92,10 @@ func decodeOrganisation(name string, version int, data []byte) (domain.Named, er
 		return orgunit.Catalog.Decode(name, version, data)
 	}
 	return event, err
+}
+
+func organisationFold() func([]domain.Recorded[domain.Named]) ([]belief, error) {
+	return organisationBeliefs
 }
 
 // organisationBeliefs folds what was said of the organisation, of a legal

@@ -49,8 +49,8 @@ type Projection struct {
 func New(keys *seal.Keyring) *Projection {
 	return &Projection{
 		keys:          keys,
-		employees:     ledger[employee.Event]{name: "employee", decode: employee.Catalog.Decode, fold: employeeBeliefs, cause: employeeCause},
-		organisations: ledger[domain.Named]{name: "organisation", decode: decodeOrganisation, fold: organisationBeliefs, cause: changed},
+		employees:     ledger[employee.Event]{name: "employee", decode: employee.Catalog.Decode, fold: employeeFold, cause: employeeCause},
+		organisations: ledger[domain.Named]{name: "organisation", decode: decodeOrganisation, fold: organisationFold, cause: changed},
 	}
 }
 

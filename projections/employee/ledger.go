@@ -19,7 +19,7 @@ import (
 type ledger[E domain.Named] struct {
 	name   string
 	decode func(name string, version int, data []byte) (E, error)
-	fold   func([]domain.Recorded[E]) ([]belief, error)
+	fold   func() func([]domain.Recorded[E]) ([]belief, error) // for one batch
 	cause  func(E) string
 }
 
@@ -114,9 +114,10 @@ func recorded[E any](id uuid.UUID, revision uint64, event E) domain.Recorded[E] 
 
 // turn folds the events of the batch one by one and keeps what each changes.
 func (p *page[E]) turn() error {
+	fold := p.fold()
 	open := make(map[uuid.UUID][]rectangle, len(p.before))
 	for entity, said := range p.before {
-		believed, err := p.fold(said)
+		believed, err := fold(said)
 		if err != nil {
 			return err
 		}
@@ -126,7 +127,7 @@ func (p *page[E]) turn() error {
 	}
 	for _, e := range p.said {
 		p.before[e.entity] = append(p.before[e.entity], recorded(e.recorded.ID, e.recorded.Revision, e.event))
-		believed, err := p.fold(p.before[e.entity])
+		believed, err := fold(p.before[e.entity])
 		if err != nil {
 			return err
 		}

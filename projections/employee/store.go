@@ -1,9 +1,9 @@
 package employee
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -33,15 +33,14 @@ const factColumns = `attribute, value, valid, recorded, recorded_from, recorded_
 	event_id, cause, superseded_by, last_event_id, last_position, last_revision`
 
 func (r rectangle) values() []any {
-	last, closed := r.since, ""
+	last, recorded := r.since, projections.Positions{From: r.since.position}
 	var closedAt, superseded any
 	if r.until != nil {
 		last = *r.until
-		closed, closedAt, superseded = strconv.FormatInt(last.position, 10), last.label, last.event
+		recorded.To, closedAt, superseded = last.position, last.label, last.event
 	}
 	return []any{
-		r.entity, r.attribute, r.value, "[" + r.from.String() + "," + r.to.String() + ")",
-		"[" + strconv.FormatInt(r.since.position, 10) + "," + closed + ")", r.since.label, closedAt,
+		r.entity, r.attribute, json.RawMessage(r.value), projections.Days{From: r.from, To: r.to}, recorded, r.since.label, closedAt,
 		r.event, r.cause, superseded, last.event, last.position, last.revision,
 	}
 }

@@ -52,9 +52,9 @@ const entryColumns = `book, period, entry_no, entry_id, document_date, posting_d
 
 func (n *entry) values() []any {
 	return []any{
-		n.Book, n.Period, n.entryNo, n.entryID, n.documentDate.String(), n.postingDate.String(),
-		orNull(n.source.DocumentNo), orNull(n.source.Stream), orNull(n.source.EventID),
-		orNull(n.description), n.late, orNull(n.reverses), orNull(n.reasonCode), orNull(n.reversedBy), orNull(n.reversedAt),
+		n.Book, n.Period, n.entryNo, n.entryID, n.documentDate, n.postingDate,
+		projections.OrNull(n.source.DocumentNo), projections.OrNull(n.source.Stream), projections.OrNull(n.source.EventID),
+		projections.OrNull(n.description), n.late, projections.OrNull(n.reverses), projections.OrNull(n.reasonCode), projections.OrNull(n.reversedBy), projections.OrNull(n.reversedAt),
 		n.made.event, n.made.position, n.made.revision, n.made.label,
 		n.touched.event, n.touched.position, n.touched.revision,
 	}
@@ -74,25 +74,12 @@ const lineColumns = `book, period, entry_no, line_no, account, debit, credit, cu
 func (l line) values() []any {
 	debit, credit := sides(l.Side, l.FunctionalAmount.Amount)
 	paid, received := sides(l.Side, l.Amount.Amount)
-	var rate any
-	if l.FxRate != (domain.Decimal{}) {
-		rate = l.FxRate.String()
-	}
 	n := l.of
 	return []any{
-		n.Book, n.Period, n.entryNo, l.LineNo, l.Account, debit, credit, string(l.Amount.Currency), paid, received, rate,
-		orNull(l.CostCenter), orNull(l.PartyRef), orNull(l.TaxCode), orNull(l.ItemRef), n.postingDate.String(),
+		n.Book, n.Period, n.entryNo, l.LineNo, l.Account, debit, credit, string(l.Amount.Currency), paid, received, projections.OrNull(l.FxRate),
+		projections.OrNull(l.CostCenter), projections.OrNull(l.PartyRef), projections.OrNull(l.TaxCode), projections.OrNull(l.ItemRef), n.postingDate,
 		n.made.event, n.made.position, n.made.revision,
 	}
-}
-
-// orNull is null for what is not there.
-func orNull[T comparable](value T) any {
-	var none T
-	if value == none {
-		return nil
-	}
-	return value
 }
 
 // A moment is the event that made a row, or touched it last.
@@ -123,9 +110,9 @@ func entryOf(e projections.Event) (*entry, bool) {
 	return nil, false
 }
 
-func sides(side book.Side, amount domain.Decimal) (debit, credit string) {
+func sides(side book.Side, amount domain.Decimal) (debit, credit domain.Decimal) {
 	if side == book.Credit {
-		return amount.Zero().String(), amount.String()
+		return amount.Zero(), amount
 	}
-	return amount.String(), amount.Zero().String()
+	return amount, amount.Zero()
 }
