@@ -144,25 +144,47 @@ const everything = `select md5(string_agg(x::text, ',' order by x::text collate 
 // T26. Given 32 writers, of whose appends 5 % are stale.
 // When projectors of two processes start, stop, displace each other and lose
 // their connections meanwhile.
-// Then each event is in each read model once, in order, and none is lost.
+// Then each event is in each read model once, in order, and none is lost; behind
+// a pooler too, where locks mean nothing and only the fence is left.
 func TestGivenACrowdWhenProjectorsComeAndGoThenEveryEventIsAppliedOnce(t *testing.T) {
 	t.Parallel()
 	for range level(1, 3, 50) {
-		h := open(t)
-		c := &crowd{store: h.Client, each: level(25, 150, 150)}
-		require.NoError(t, projections.Prepare(t.Context(), h.pool, h.log, counting{name: "counting"}, listing{"listing"}))
-		done := c.write(t.Context())
-		turns := h.churn(done)
-		last, stop := h.start(counting{name: "counting"}, listing{"listing"})
-		head, err := h.Head(t.Context())
-		require.NoError(t, err)
-		for _, r := range last {
-			h.wait(r, head)
+		for name, pooled := range map[string]bool{"with locks": false, "behind a pooler": true} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				h := open(t)
+				if pooled {
+					h.unlock()
+				}
+				h.comeAndGo()
+			})
 		}
-		stop()
-		h.exact(c)
-		t.Logf("%d events stored, %d stale appends refused, %d projectors came and went: exact", len(c.stored), c.stale, turns)
 	}
+}
+
+// unlock has every advisory lock granted to everyone.
+func (h *house) unlock() {
+	h.t.Helper()
+	run(h.t, h.pool, `create function public.pg_try_advisory_lock(bigint) returns boolean language sql as 'select true';
+		do $$ begin execute format('alter database %I set search_path = public, pg_catalog', current_database()); end $$`)
+	h.pool.Reset()
+}
+
+func (h *house) comeAndGo() {
+	h.t.Helper()
+	c := &crowd{store: h.Client, each: level(25, 150, 150)}
+	require.NoError(h.t, projections.Prepare(h.t.Context(), h.pool, h.log, counting{name: "counting"}, listing{"listing"}))
+	done := c.write(h.t.Context())
+	turns := h.churn(done)
+	last, stop := h.start(counting{name: "counting"}, listing{"listing"})
+	head, err := h.Head(h.t.Context())
+	require.NoError(h.t, err)
+	for _, r := range last {
+		h.wait(r, head)
+	}
+	stop()
+	h.exact(c)
+	h.t.Logf("%d events stored, %d stale appends refused, projectors came and went %d times: exact", len(c.stored), c.stale, turns)
 }
 
 // churn starts and stops projectors until done: two sets overlap, and now and
