@@ -18,6 +18,9 @@ func decode(event eventstore.Recorded) (d decoded, err error) {
 	return d, err
 }
 
+// decodeAny is decode as a subscription asks for it.
+func decodeAny(event eventstore.Recorded) (any, error) { return decode(event) }
+
 // Decode makes an event of what the store keeps.
 func Decode(event eventstore.Recorded) Event {
 	d, err := decode(event)

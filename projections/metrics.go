@@ -5,11 +5,14 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"daybook.example/eventstore/subscription"
 )
 
 // Metrics are those of all runners of a process. No label holds an ID. A nil one
 // counts nothing.
 type Metrics struct {
+	registry                  prometheus.Registerer
 	state, standby, rebuilt   *prometheus.GaugeVec
 	events, retries           *prometheus.CounterVec
 	batchEvents, batchSeconds *prometheus.HistogramVec
@@ -28,6 +31,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "daybook_projections_" + name, Help: help, Buckets: buckets}, []string{"projection", "version"})
 	}
 	m := &Metrics{
+		registry:     registry,
 		rebuilt:      gauge("rebuild_ratio", "How much of the log a version that is being built holds, from 0 to 1."),
 		state:        gauge("state", "1 for the state that the runner is in.", "state"),
 		events:       counter("events_total", "Events applied."),
@@ -38,6 +42,24 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	}
 	registry.MustRegister(m.state, m.rebuilt, m.events, m.retries, m.standby, m.batchEvents, m.batchSeconds)
 	return m
+}
+
+// Feed registers the metrics of the feed that the runners share.
+func (m *Metrics) Feed(feed *subscription.Feed) {
+	gauge := func(name, help string, value func(subscription.FeedStats) int) {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "daybook_projections_feed_" + name, Help: help},
+			func() float64 { return float64(value(feed.Stats())) }))
+	}
+	counter := func(name, help string, value func(subscription.FeedStats) uint64) {
+		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "daybook_projections_feed_" + name, Help: help},
+			func() float64 { return float64(value(feed.Stats())) }))
+	}
+	gauge("events", "Events held ready for the runners.", func(s subscription.FeedStats) int { return s.Events })
+	gauge("bytes", "Bytes of these events.", func(s subscription.FeedStats) int { return s.Bytes })
+	gauge("sharing", "Runners that share what is read.", func(s subscription.FeedStats) int { return s.Sharing })
+	gauge("alone", "Runners that are too far behind and read alone.", func(s subscription.FeedStats) int { return s.Alone })
+	counter("detours_total", "Times that a runner began to read alone.", func(s subscription.FeedStats) uint64 { return s.Detours })
+	counter("reconnects_total", "Times that the subscription to the event store was lost and made again.", func(s subscription.FeedStats) uint64 { return s.Reconnects })
 }
 
 func (m *Metrics) show(s Status) {

@@ -37,10 +37,16 @@ const (
 type Options struct {
 	Pool    *pgxpool.Pool
 	Store   *eventstore.Client
-	Logger  *slog.Logger // slog.Default by default
-	Metrics *Metrics     // may be nil
-	Changed func()       // called at each commit and change of state; may be nil
-	Owner   string       // the process, for people to read; host/number by default
+	Feed    *subscription.Feed // by NewFeed; without one each runner reads and decodes the log by itself
+	Logger  *slog.Logger       // slog.Default by default
+	Metrics *Metrics           // may be nil
+	Changed func()             // called at each commit and change of state; may be nil
+	Owner   string             // the process, for people to read; host/number by default
+}
+
+// NewFeed makes the feed that the runners of a process share.
+func NewFeed(store *eventstore.Client, logger *slog.Logger) (*subscription.Feed, error) {
+	return subscription.NewFeed(subscription.FeedConfig{Client: store, Decode: decodeAny, Logger: logger})
 }
 
 func (o Options) complete() Options {
@@ -259,12 +265,7 @@ func (r *Runner) recognise(ctx context.Context, at Checkpoint) error {
 func (r *Runner) route(ctx context.Context, writer *Writer) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	subscriber, err := subscription.New(subscription.Config{
-		Client: r.options.Store,
-		Logger: r.options.Logger,
-		Decode: func(event eventstore.Recorded) (any, error) { return decode(event) },
-		From:   func(context.Context) (Position, error) { return writer.Checkpoint().Position, nil },
-	})
+	subscriber, err := subscription.New(r.reading(writer.Checkpoint().Position))
 	if err != nil {
 		return err
 	}
@@ -287,6 +288,19 @@ func (r *Runner) route(ctx context.Context, writer *Writer) error {
 		ran = errors.New("the subscription ended")
 	}
 	return ran
+}
+
+// reading says how the runner reads after a position: with others or alone.
+func (r *Runner) reading(at Position) subscription.Config {
+	config := subscription.Config{
+		Feed:   r.options.Feed,
+		Logger: r.options.Logger,
+		From:   func(context.Context) (Position, error) { return at, nil },
+	}
+	if config.Feed == nil {
+		config.Client, config.Decode = r.options.Store, decodeAny
+	}
+	return config
 }
 
 // handle commits one batch. Watermill cancels a message's context as soon as its

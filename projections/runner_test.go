@@ -73,8 +73,10 @@ func (h *house) start(all ...projections.Projection) (runners []*projections.Run
 	require.NoError(h.t, projections.Prepare(h.t.Context(), h.pool, h.log, all...))
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
+	feed, err := projections.NewFeed(h.Client, eventstoretest.Quiet)
+	require.NoError(h.t, err)
 	options := projections.Options{
-		Pool: h.pool, Store: h.Client, Logger: eventstoretest.Quiet, Metrics: projections.NewMetrics(prometheus.NewRegistry()),
+		Pool: h.pool, Store: h.Client, Feed: feed, Logger: eventstoretest.Quiet, Metrics: projections.NewMetrics(prometheus.NewRegistry()),
 	}
 	for _, p := range all {
 		r := projections.NewRunner(options, p)

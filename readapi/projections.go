@@ -180,7 +180,7 @@ func (s *server) caughtUp(ctx context.Context) error {
 	}
 	marks, err := s.findMarks()
 	switch {
-	case databaseAway(err):
+	case DatabaseAway(err):
 		return errors.New(absence(err))
 	case err != nil:
 		return errors.New("the database does not answer yet, or has no read models")

@@ -97,7 +97,9 @@ func (h *house) prepare(ctx context.Context) error {
 // openDoors starts the projectors and answers requests.
 func (h *house) openDoors(ctx context.Context) error {
 	if h.roles.projections {
-		h.run(ctx, readModels(h.keys))
+		if err := h.run(ctx, readModels(h.keys)); err != nil {
+			return err
+		}
 	}
 	if h.server != nil {
 		if err := h.serveAPI(ctx); err != nil {

@@ -29,12 +29,17 @@ func (m *Main) projectionsList() *cobra.Command {
 	}
 }
 
-// run starts the projectors of the read models.
-func (h *house) run(ctx context.Context, models []projections.Projection) {
+// run starts the projectors of the read models. They share one reading of the log.
+func (h *house) run(ctx context.Context, models []projections.Projection) error {
+	feed, err := projections.NewFeed(h.store, h.logger)
+	if err != nil {
+		return err
+	}
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	options := projections.Options{
-		Pool: h.pool, Store: h.store, Logger: h.logger, Metrics: projections.NewMetrics(h.registry), Changed: h.commits.ring,
+		Pool: h.pool, Store: h.store, Feed: feed, Logger: h.logger, Metrics: projections.NewMetrics(h.registry), Changed: h.commits.ring,
 	}
+	options.Metrics.Feed(feed)
 	h.projectors = projections.NewSupervisor(options, models...)
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -49,6 +54,7 @@ func (h *house) run(ctx context.Context, models []projections.Projection) {
 		}
 		return nil
 	})
+	return nil
 }
 
 // outlived adds the way out where read models know more than the log: a backup
