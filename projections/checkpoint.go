@@ -77,23 +77,30 @@ func unclaimable(ctx context.Context, conn *pgx.Conn, spec Spec) error {
 }
 
 // moveCheckpoint hits no row for an owner that is fenced off, or that repeats
-// what is committed. It comes first in the rows' transaction and takes the row's
+// what is committed: it fails then, by a division, so that all which was sent
+// behind it fails too. It comes first in the rows' transaction and takes the row's
 // lock, so that two owners cannot interleave.
-const moveCheckpoint = `update daybook.projection_checkpoint
-	set commit_pos = $4, prepare_pos = $5, last_event = $6, last_event_at = $7, events = $8, heartbeat = clock_timestamp()
-	where name = $1 and version = $2 and epoch = $3 and commit_pos = $9 and prepare_pos = $10 and log_id = $11`
+const moveCheckpoint = `with moved as (update daybook.projection_checkpoint
+		set commit_pos = $4, prepare_pos = $5, last_event = $6, last_event_at = $7, events = $8, heartbeat = clock_timestamp()
+		where name = $1 and version = $2 and epoch = $3 and commit_pos = $9 and prepare_pos = $10 and log_id = $11 returning 1)
+	select 1 / count(*) from moved`
+
+// divisionByZero is how moveCheckpoint fails.
+const divisionByZero = "22012"
 
 // queueMove queues moveCheckpoint; the batch fails with ErrFenced if it hits no row.
 func queueMove(queue *pgx.Batch, spec Spec, from, to Checkpoint) {
 	queue.Queue(moveCheckpoint, spec.Name, spec.Version, from.Epoch,
 		int64(to.Position.Commit), int64(to.Position.Prepare), orNull(to.LastEvent), orNull(to.Label), to.Events,
 		int64(from.Position.Commit), int64(from.Position.Prepare), from.LogID,
-	).Exec(func(tag pgconn.CommandTag) error {
-		if tag.RowsAffected() != 1 {
+	).Fn = func(results pgx.BatchResults) error {
+		_, err := results.Exec()
+		var sql *pgconn.PgError
+		if errors.As(err, &sql) && sql.Code == divisionByZero {
 			return ErrFenced
 		}
-		return nil
-	})
+		return err
+	}
 }
 
 func orNull[T comparable](value T) *T {

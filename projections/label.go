@@ -29,7 +29,7 @@ const createLabels = `create table label_position (
 )`
 
 // queueLabels queues the last position of each label.
-func queueLabels(queue *pgx.Batch, events []Event) {
+func queueLabels(queue *pgx.Batch, spec Spec, events []Event) {
 	var labels []time.Time
 	var positions, prepares []int64
 	for i, event := range events {
@@ -43,7 +43,7 @@ func queueLabels(queue *pgx.Batch, events []Event) {
 	if len(labels) == 0 {
 		return
 	}
-	queue.Queue(`insert into label_position (label, position, prepare)
+	queue.Queue(`insert into `+spec.SchemaName()+`.label_position (label, position, prepare)
 		select * from unnest($1::timestamptz[], $2::bigint[], $3::bigint[])
 		on conflict (label) do update set position = excluded.position, prepare = excluded.prepare`,
 		labels, positions, prepares)

@@ -135,7 +135,7 @@ func (w *Writer) settle(ctx context.Context, tx pgx.Tx, end Position, here Check
 	from.Position = end
 	queue := &pgx.Batch{}
 	queueMove(queue, w.spec, from, here)
-	queueLabels(queue, events)
+	queueLabels(queue, w.spec, events)
 	*reached = here
 	return tx.SendBatch(ctx, queue).Close()
 }

@@ -325,7 +325,7 @@ func (r *Runner) handle(m *message.Message, writer *Writer) error {
 	r.status.change(func(s *Status) { s.Position = writer.Checkpoint().Position })
 	switch {
 	case err == nil:
-		r.options.Metrics.applied(r.spec, len(events), time.Since(started))
+		r.options.Metrics.applied(r.spec, len(events), time.Since(started), writer.took)
 	case writer.conn.IsClosed():
 		err = fmt.Errorf("%w: %w", errLost, err)
 	}

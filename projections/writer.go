@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -24,8 +25,10 @@ type Writer struct {
 	projection Projection
 	spec       Spec
 	conn       *pgx.Conn // its own: the lock lives as long as it
+	pooled     bool      // a pooler stands between, and gives each transaction another server
 	at         Checkpoint
-	analysed   int64 // events at the last analysis
+	analysed   int64  // events at the last analysis
+	took       timing // of the last batch
 }
 
 // Ownership says how a Writer keeps others away.
@@ -42,13 +45,16 @@ func Claim(ctx context.Context, pool *pgxpool.Pool, p Projection, o Ownership) (
 	if err != nil {
 		return nil, fmt.Errorf("reach the database: %w", err)
 	}
-	w := &Writer{projection: p, spec: p.Spec(), conn: pooled.Hijack()}
-	if !o.Unlocked {
+	w := &Writer{projection: p, spec: p.Spec(), conn: pooled.Hijack(), pooled: o.Unlocked}
+	if !w.pooled {
 		err = w.lock(ctx)
 	}
 	if err == nil {
 		w.at, err = claim(ctx, w.conn, w.spec, o.Owner)
 		w.analysed = w.at.Events
+	}
+	if err == nil && !w.pooled {
+		err = w.own(ctx) // last, for the claim is to be durable
 	}
 	if err != nil {
 		w.Close()
@@ -156,16 +162,51 @@ const (
 // transact runs work in a transaction that begins with the move of the checkpoint
 // to next and ends with its commit. The checkpoint in w stays as it was.
 func (w *Writer) transact(ctx context.Context, next Checkpoint, events []Event, how durability, work func(pgx.Tx) error) error {
-	begin := "begin; set local synchronous_commit = " + string(how) + "; set local search_path = " + w.schema()
-	return pgx.BeginTxFunc(ctx, w.conn, pgx.TxOptions{BeginQuery: begin}, func(tx pgx.Tx) error {
-		queue := &pgx.Batch{}
-		queueMove(queue, w.spec, w.at, next)
-		queueLabels(queue, events)
-		if err := tx.SendBatch(ctx, queue).Close(); err != nil {
-			return err
+	t := &transaction{conn: w.conn, head: func(queue *pgx.Batch) {
+		if how != lossy || w.pooled {
+			queue.Queue("set local synchronous_commit = " + string(how))
 		}
-		return work(tx)
-	})
+		queueMove(queue, w.spec, w.at, next)
+		queueLabels(queue, w.spec, events)
+	}}
+	began := time.Now()
+	err := w.pin(ctx, t)
+	if err == nil {
+		err = work(t)
+	}
+	worked := time.Now()
+	if err == nil {
+		err = t.Commit(ctx)
+	}
+	if err != nil {
+		t.abandon(ctx)
+		return err
+	}
+	w.took = timing{apply: worked.Sub(began), commit: time.Since(worked)}
+	return nil
+}
+
+// timing says what a batch's time went into.
+type timing struct{ apply, commit time.Duration }
+
+// own makes the settings of the transactions those of the connection: so each is
+// two statements shorter.
+func (w *Writer) own(ctx context.Context) error {
+	_, err := w.conn.Exec(ctx, "set synchronous_commit = "+string(lossy)+"; set search_path = "+w.schema())
+	return err
+}
+
+// pin begins a transaction behind a pooler, where no setting outlives it, with
+// its settings; statements of the projection are only understood after them.
+func (w *Writer) pin(ctx context.Context, t *transaction) error {
+	if !w.pooled {
+		return nil
+	}
+	if err := t.begin(ctx); err != nil {
+		return err
+	}
+	_, err := t.Tx.Exec(ctx, "set local search_path = "+w.schema())
+	return err
 }
 
 func (w *Writer) schema() string { return pgx.Identifier{w.spec.SchemaName()}.Sanitize() }

@@ -45,6 +45,7 @@ func Conformance(t *testing.T, p projections.Projection, events []projections.Ev
 		check(fmt.Sprintf("in batches of seed %d", seed), func(m *Model) { m.play(events, 1+rand.New(rand.NewPCG(seed, 0)).IntN(len(events))) })
 	}
 	check("delivered again", func(m *Model) { m.playTwice(events) })
+	check("behind a pooler of transactions", func(m *Model) { m.playPooled(events) })
 	check("killed before the commit", func(m *Model) { m.playKilled(events) })
 	check("killed after the commit", func(m *Model) { m.playForgetful(events) })
 	check("two owners at once", func(m *Model) { m.race(events) })
@@ -70,6 +71,16 @@ func (m *Model) play(events []projections.Event, size int) {
 	writer := m.claim(m.projection)
 	defer writer.Close()
 	for batch := range slices.Chunk(events, size) {
+		require.NoError(m.t, writer.Apply(m.t.Context(), batch, end(batch)))
+	}
+}
+
+// playPooled applies events without what a connection of its own would keep.
+func (m *Model) playPooled(events []projections.Event) {
+	m.t.Helper()
+	writer := m.claimBy(m.projection, projections.Ownership{Owner: "test", Unlocked: true})
+	defer writer.Close()
+	for batch := range slices.Chunk(events, 1+len(events)/4) {
 		require.NoError(m.t, writer.Apply(m.t.Context(), batch, end(batch)))
 	}
 }
@@ -197,7 +208,8 @@ func nobody(uuid.UUID) bool { return false }
 // displace shows that an owner who does not know of its successor can write nothing.
 func (m *Model) displace(events []projections.Event) {
 	m.t.Helper()
-	displaced, successor := m.claim(m.projection), m.claim(m.projection)
+	one := projections.Ownership{Owner: "one of two", Unlocked: true}
+	displaced, successor := m.claimBy(m.projection, one), m.claimBy(m.projection, one)
 	defer displaced.Close()
 	defer successor.Close()
 	require.ErrorIs(m.t, displaced.Apply(m.t.Context(), events, end(events)), projections.ErrFenced, "before the successor's first commit")

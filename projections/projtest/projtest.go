@@ -4,6 +4,7 @@ package projtest
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -124,10 +125,24 @@ func (m *Model) within(work func(pgx.Tx) error) {
 // claim makes an owner; p may be a projection that goes wrong on purpose.
 func (m *Model) claim(p projections.Projection) *projections.Writer {
 	m.t.Helper()
-	writer, err := projections.Claim(m.t.Context(), m.Pool, p, projections.Ownership{Owner: "test", Unlocked: true})
-	require.NoError(m.t, err)
-	return writer
+	return m.claimBy(p, projections.Ownership{Owner: "test"})
 }
+
+// claimBy makes an owner who may be one of several. The lock of one that was
+// killed goes when its server has noticed.
+func (m *Model) claimBy(p projections.Projection, o projections.Ownership) *projections.Writer {
+	m.t.Helper()
+	for began := time.Now(); ; time.Sleep(time.Millisecond) {
+		writer, err := projections.Claim(m.t.Context(), m.Pool, p, o)
+		if errors.Is(err, projections.ErrHeld) && time.Since(began) < patience {
+			continue
+		}
+		require.NoError(m.t, err)
+		return writer
+	}
+}
+
+const patience = 30 * time.Second
 
 func end(events []projections.Event) projections.Position {
 	if len(events) == 0 {
