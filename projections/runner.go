@@ -295,6 +295,7 @@ func (r *Runner) reading(at Position) subscription.Config {
 	config := subscription.Config{
 		Feed:   r.options.Feed,
 		Logger: r.options.Logger,
+		Takes:  r.spec.Takes,
 		From:   func(context.Context) (Position, error) { return at, nil },
 	}
 	if config.Feed == nil {

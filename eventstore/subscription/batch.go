@@ -25,6 +25,7 @@ type Batch struct {
 	Live     bool                // nothing older was left to read
 
 	last  uuid.UUID // the event at To
+	taken bool      // the handler does something with one of the events
 	bytes int
 }
 

@@ -93,13 +93,27 @@ func (p *pupil) missed(log []eventstore.Recorded) error {
 	return nil
 }
 
-func wholeLog(t *testing.T, client *eventstore.Client) (log []eventstore.Recorded) {
+// wholeLog reads the log. A client that has just lost its node may be refused at first.
+func wholeLog(t *testing.T, client *eventstore.Client) []eventstore.Recorded {
 	t.Helper()
-	for event, err := range client.All(within(t, patience), eventstore.Position{}) {
+	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		log, err := readLog(within(t, patience), client)
+		if err != nil && time.Since(began) < patience {
+			continue
+		}
 		require.NoError(t, err)
+		return log
+	}
+}
+
+func readLog(ctx context.Context, client *eventstore.Client) (log []eventstore.Recorded, err error) {
+	for event, err := range client.All(ctx, eventstore.Position{}) {
+		if err != nil {
+			return nil, err
+		}
 		log = append(log, event)
 	}
-	return log
+	return log, nil
 }
 
 func appendEnd(t *testing.T, client *eventstore.Client) {
@@ -121,7 +135,7 @@ func (c *class) enrol(t *testing.T, p *pupil, most int) {
 		From:      func(context.Context) (eventstore.Position, error) { return p.from, nil },
 		NackDelay: func(int) time.Duration { return time.Millisecond }})
 	require.NoError(t, err)
-	messages, err := s.Subscribe(within(t, 3*patience), subscription.Topic)
+	messages, err := s.Subscribe(within(t, 10*patience), subscription.Topic)
 	require.NoError(t, err)
 	p.done = make(chan struct{})
 	c.pupils = append(c.pupils, p)
@@ -175,11 +189,11 @@ func laggards(t *testing.T, seed uint64, prepare func(*subscription.Feed)) (subs
 	random := rand.New(rand.NewPCG(seed, 0))
 	node := eventstoretest.Start(t)
 	client := node.Connect()
-	total := 2000 // events
+	total := 1000 // events
 	if level := os.Getenv("DAYBOOK_TEST_LEVEL"); level == "ci" || level == "nightly" {
 		total = 20_000
 	}
-	c := class{feed: newFeed(t, subscription.FeedConfig{Client: client, MaxEvents: 64})}
+	c := class{feed: newFeed(t, subscription.FeedConfig{Client: client, MaxEvents: 32})}
 	prepare(c.feed)
 	c.enrol(t, &pupil{}, 0)
 	c.enrol(t, &pupil{}, 0)
@@ -189,7 +203,7 @@ func laggards(t *testing.T, seed uint64, prepare func(*subscription.Feed)) (subs
 			if rand.N(8) > 0 {
 				return
 			}
-			for target := min(written.Load()+100, int64(total)); written.Load() < target; {
+			for target := min(written.Load()+80, int64(total)); written.Load() < target; {
 				time.Sleep(time.Millisecond)
 			}
 		}}, 1+random.IntN(20))
@@ -204,7 +218,7 @@ func laggards(t *testing.T, seed uint64, prepare func(*subscription.Feed)) (subs
 			c.enrol(t, &pupil{from: places[random.IntN(len(places))]}, 1+random.IntN(30))
 		}
 		now := c.feed.Stats()
-		require.LessOrEqual(t, now.Events, 64)
+		require.LessOrEqual(t, now.Events, 32)
 		stats.Detours = now.Detours
 	}
 	appendEnd(t, client)
@@ -217,7 +231,7 @@ func TestGivenLaggardsOfAFeedThenEachOneSeesTheLog(t *testing.T) {
 	t.Parallel()
 	stats, err := laggards(t, rand.Uint64(), func(*subscription.Feed) {})
 	require.NoError(t, err)
-	require.GreaterOrEqual(t, stats.Detours, uint64(5), "the window was left often enough to show something")
+	require.GreaterOrEqual(t, stats.Detours, uint64(3), "the window was left often enough to show something")
 }
 
 // The control: a feed that forgets an event where a subscription begins to share must be found.

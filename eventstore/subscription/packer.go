@@ -25,16 +25,27 @@ type packer struct {
 	quiet   bool // nothing came for a beat
 	arrived bool // something came since the last beat
 	mayMove bool // a batch without events may go
+
+	moved   *time.Timer // runs while mayPass is not set
+	mayPass bool        // a batch of which nothing is taken may go
 }
 
 func newPacker(c Config, from eventstore.Position) *packer {
-	return &packer{config: c, to: from, head: from, mayMove: true}
+	return &packer{config: c, to: from, head: from, mayMove: true, moved: stopped(), mayPass: true}
+}
+
+// stopped is a timer that does not run.
+func stopped() *time.Timer {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return t
 }
 
 // run takes items and offers batches until ctx ends.
 func (p *packer) run(ctx context.Context, items <-chan item, batches chan<- *Batch) {
 	beats := time.NewTicker(beat)
 	defer beats.Stop()
+	defer p.moved.Stop()
 	for {
 		in, out, next := items, batches, p.next()
 		if p.stuffed() {
@@ -49,6 +60,12 @@ func (p *packer) run(ctx context.Context, items <-chan item, batches chan<- *Bat
 		case out <- next:
 			p.queue = p.queue[1:]
 			p.mayMove = p.mayMove && len(next.Events) > 0
+			if !next.taken {
+				p.mayPass = false
+				p.moved.Reset(p.config.MoveEvery)
+			}
+		case <-p.moved.C:
+			p.mayPass = true
 		case <-beats.C:
 			p.quiet, p.arrived, p.mayMove = !p.arrived, false, true
 		case <-ctx.Done():
@@ -68,7 +85,9 @@ func (p *packer) take(i item) {
 	if n := len(p.queue); n == 0 || p.full(p.queue[n-1]) {
 		p.queue = append(p.queue, &Batch{From: p.to})
 	}
-	p.queue[len(p.queue)-1].add(i)
+	last := p.queue[len(p.queue)-1]
+	last.add(i)
+	last.taken = last.taken || !i.event.System() && p.config.Takes(i.event.Type)
 	p.to = i.event.Position
 	p.head = later(p.head, p.to)
 }
@@ -104,6 +123,8 @@ func (p *packer) next() *Batch {
 		return nil // it is still growing
 	case len(b.Events) == 0 && !p.mayMove:
 		return nil
+	case !b.taken && !p.mayPass && len(p.queue) == 1 && !p.full(b):
+		return nil // its checkpoint moves together with what comes
 	}
 	b.Head, b.Live = p.head, p.live && len(p.queue) == 1
 	return b

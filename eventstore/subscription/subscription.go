@@ -33,6 +33,7 @@ const (
 	catchUpEvents = 4096
 	batchBytes    = 4 << 20
 	batchesAhead  = 2
+	moveEvery     = 5 * time.Millisecond
 
 	nackDelayMin = 100 * time.Millisecond
 	nackDelayMax = 30 * time.Second
@@ -59,6 +60,13 @@ type Config struct {
 	MaxBytes  int // a batch that holds as many takes no further event; 4 MiB by default
 	Prefetch  int // batches decoded while the handler works; 2 by default
 
+	// Takes says whether the handler does anything with events of a type; nil = with
+	// all. A batch without one still comes, with all its events, since it moves the
+	// checkpoint: at once if none did for MoveEvery (5 ms), else when that has passed,
+	// an event that is taken has come, or it is full.
+	Takes     func(eventType string) bool
+	MoveEvery time.Duration
+
 	// NackDelay is how long a refused batch waits before it comes again; attempt
 	// counts from 0. By default 100 ms, doubling up to 30 s.
 	NackDelay func(attempt int) time.Duration
@@ -81,6 +89,12 @@ func (c *Config) complete() error {
 	}
 	if c.Decode == nil {
 		c.Decode = decodeNothing
+	}
+	if c.Takes == nil {
+		c.Takes = func(string) bool { return true }
+	}
+	if c.MoveEvery <= 0 {
+		c.MoveEvery = moveEvery
 	}
 	if c.NackDelay == nil {
 		c.NackDelay = nackDelay

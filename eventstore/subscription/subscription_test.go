@@ -267,6 +267,41 @@ func TestTheStoresOwnEventsOnlyMoveTheCheckpointAndAtMostOnceASecond(t *testing.
 	})
 }
 
+// given a handler that takes no event of a type, when many come, then their batches wait for company, and an event that is taken waits for nothing
+func TestBatchesOfWhichNothingIsTakenComeTogether(t *testing.T) {
+	bothWays(t, func(t *testing.T, with way) {
+		client := eventstoretest.Start(t).Connect()
+		const apart = 2 * time.Second
+		messages, _ := with.subscribe(t, subscription.Config{Client: client, MoveEvery: apart,
+			Takes: func(eventType string) bool { return eventType == "taken" }})
+		began := time.Now()
+		appendTo(t, client, "s", 1)
+		m, batch := receive(t, messages)
+		require.Len(t, batch.Events, 1, "the first one comes at once")
+		m.Ack()
+		var last eventstore.Position
+		for range 20 {
+			last = appendTo(t, client, "s", 1).Position
+		}
+		count := 0
+		for batch.To != last {
+			m, batch = receive(t, messages)
+			count++
+			m.Ack()
+		}
+		require.LessOrEqual(t, count, 1+int(time.Since(began)/apart))
+
+		appendTo(t, client, "s", 1)
+		written, err := client.Append(within(t, patience), "s", eventstore.Any, []eventstore.Proposed{{ID: uuid.New(), Type: "taken", Data: []byte("1")}})
+		require.NoError(t, err)
+		for batch.To != written.Position {
+			m, batch = receive(t, messages)
+			m.Ack()
+		}
+		require.Equal(t, "taken", batch.Events[len(batch.Events)-1].Type)
+	})
+}
+
 func TestADecodeErrorBelongsToItsEvent(t *testing.T) {
 	bothWays(t, func(t *testing.T, with way) {
 		client := eventstoretest.Start(t).Connect()
@@ -444,14 +479,10 @@ func acknowledged(t *testing.T, messages <-chan *message.Message, n int, accept 
 
 func requireTheLog(t *testing.T, client *eventstore.Client, seen []eventstore.Recorded) {
 	t.Helper()
-	var log []uuid.UUID
-	for event, err := range client.All(within(t, patience), eventstore.Position{}) {
-		require.NoError(t, err)
-		log = append(log, event.ID)
-	}
+	log := wholeLog(t, client)
 	require.Len(t, seen, len(log))
 	for i, event := range seen {
-		require.Equal(t, log[i], event.ID, "event %d", i)
+		require.Equal(t, log[i].ID, event.ID, "event %d", i)
 	}
 }
 
