@@ -13,6 +13,7 @@ import (
 // nothing is a single round trip.
 type transaction struct {
 	pgx.Tx // nil until it has begun
+	ctx    context.Context
 	conn   *pgx.Conn
 	head   func(*pgx.Batch)
 }
@@ -143,8 +144,14 @@ func (t *transaction) LargeObjects() pgx.LargeObjects {
 	panic("a projection stores no large objects")
 }
 
-// Conn is the connection.
-func (t *transaction) Conn() *pgx.Conn { return t.conn }
+// Conn is the connection, on which the transaction has begun. If it could not,
+// nothing can be done on the connection: it would be outside of the transaction.
+func (t *transaction) Conn() *pgx.Conn {
+	if err := t.begin(t.ctx); err != nil {
+		_ = t.conn.Close(t.ctx)
+	}
+	return t.conn
+}
 
 // noRow answers an error.
 type noRow struct{ error }

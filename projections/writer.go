@@ -162,7 +162,7 @@ const (
 // transact runs work in a transaction that begins with the move of the checkpoint
 // to next and ends with its commit. The checkpoint in w stays as it was.
 func (w *Writer) transact(ctx context.Context, next Checkpoint, events []Event, how durability, work func(pgx.Tx) error) error {
-	t := &transaction{conn: w.conn, head: func(queue *pgx.Batch) {
+	t := &transaction{ctx: ctx, conn: w.conn, head: func(queue *pgx.Batch) {
 		if how != lossy || w.pooled {
 			queue.Queue("set local synchronous_commit = " + string(how))
 		}
