@@ -29,11 +29,12 @@ func main() {
 	pairs := flag.Int("pairs", 5, "how often two things are measured side by side")
 	round := flag.Duration("round", 2*time.Second, "how long each of them")
 	events := flag.Int("events", 1_000_000, "how many are in the log of the group large")
+	held := flag.Duration("held", 5*time.Second, "how long a read model is held back at a time")
 	only := flag.String("only", "", "one group of figures, such as commands")
 	profile := flag.String("profile", "", "file for a CPU profile of this process: of client, node and engine in the store groups")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	b := &bench{binary: *binary, data: *data, peers: *peers, only: *only, events: *events, pairs: *pairs, round: *round}
+	b := &bench{binary: *binary, data: *data, peers: *peers, only: *only, events: *events, pairs: *pairs, round: *round, holdFor: *held}
 	err := profiled(*profile, func() error { return b.run(ctx) })
 	stop()
 	if err != nil {
@@ -61,7 +62,7 @@ func profiled(file string, work func() error) (err error) {
 type bench struct {
 	binary, data, peers, only string
 	pairs, events             int
-	round                     time.Duration
+	round, holdFor            time.Duration
 	table                     *tabwriter.Writer
 }
 
@@ -76,7 +77,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 		of   func(context.Context) error
 	}{
 		{"start", b.starts}, {"idle", b.idle}, {"import", b.imports}, {"commands", b.commands}, {"visible", b.visible},
-		{"appends", b.appends}, {"hundreds", b.hundreds}, {"alone", b.alone}, {"bytes", b.bytes}, {"reads", b.reads}, {"catchup", b.catchingUp}, {"projected", b.projects}, {"large", b.large},
+		{"appends", b.appends}, {"hundreds", b.hundreds}, {"alone", b.alone}, {"bytes", b.bytes}, {"reads", b.reads}, {"catchup", b.catchingUp}, {"projected", b.projects}, {"held", b.held}, {"large", b.large},
 	} {
 		if b.only != "" && b.only != group.name {
 			continue

@@ -24,7 +24,7 @@ func (b *bench) visible(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for _, rate := range []int{100, 1000} {
+		for _, rate := range []int{100, 1000, 5000} {
 			if err := p.Client().CaughtUp(ctx); err != nil {
 				return err
 			}
