@@ -73,6 +73,10 @@ func (s *server) reach(ctx context.Context, projection string, awaited eventstor
 	if awaited.IsZero() {
 		return nil
 	}
+	return edge.Resting(ctx, func() error { return s.await(ctx, projection, awaited) })
+}
+
+func (s *server) await(ctx context.Context, projection string, awaited eventstore.Position) error {
 	ctx, cancel := context.WithTimeout(ctx, waitMax)
 	defer cancel()
 	marks, ended, err := s.marks.until(ctx, func(marks map[string]mark) (bool, error) {

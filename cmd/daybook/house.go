@@ -203,7 +203,7 @@ func (h *house) listen(context.Context) error {
 	if !h.roles.api && !h.flags.listenGiven {
 		return nil
 	}
-	api := edge.NewAPI(edge.Options{Tokens: h.tokens, LogID: h.logID, Version: version, Logger: h.logger, Registry: h.registry})
+	api := edge.NewAPI(edge.Options{Tokens: h.tokens, LogID: h.logID, Version: version, Logger: h.logger, Registry: h.registry, Limits: edge.Limits{AtOnce: h.flags.atOnce}})
 	if h.roles.api {
 		h.handlers.HaltedAt = h.haltedAt
 		commands.Register(api, h.handlers, h.tokens)

@@ -52,6 +52,7 @@ type flags struct {
 	nodeAllowWrites         bool
 	insecureListen          bool
 	listenGiven             bool
+	atOnce                  int
 }
 
 // The exit codes.
@@ -150,6 +151,7 @@ Start with:  daybook demo      everything on embedded defaults, with a generated
 	p.StringVar(&f.tlsCert, "tls-cert", "", "PEM file of the HTTP API's certificate; with --tls-key")
 	p.StringVar(&f.tlsKey, "tls-key", "", "PEM file of the certificate's key")
 	p.BoolVar(&f.insecureListen, "insecure-listen", false, "serve plain HTTP to other machines too: tokens and pay travel readable")
+	p.IntVar(&f.atOnce, "at-once", 64, "commands, and reads, that the HTTP API works on at once; more wait a moment or are turned away (503)")
 	p.BoolVar(&f.nodeTLS, "node-tls", false, "serve --node-listen over TLS, for reads and writes of users with a name and a password (daybook node users)")
 	p.StringVar(&f.nodeTLSCert, "node-tls-cert", "", "PEM file of the event store's certificate; with --node-tls-key (default: one of its own making in DIR/tls)")
 	p.StringVar(&f.nodeTLSKey, "node-tls-key", "", "PEM file of the certificate's key")
@@ -197,6 +199,9 @@ func (f flags) check() error {
 		if !contains(choice.of, choice.value) {
 			return hint(fmt.Errorf("%s is %q", choice.flag, choice.value), "give one of "+strings.Join(choice.of, ", "))
 		}
+	}
+	if f.atOnce < 1 {
+		return hint(fmt.Errorf("--at-once is %d", f.atOnce), "give a number from 1 on; 64 is right for most machines")
 	}
 	return nil
 }

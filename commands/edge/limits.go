@@ -17,7 +17,8 @@ type Limits struct {
 	BodyBytes    int64         // of one command; 512 KiB
 	PerSecond    float64       // requests of one principal; 5,000
 	Burst        int           // requests of one principal at once; 5,000
-	Requests     int           // in progress at once, all together; 512
+	Requests     int           // in progress at once, all together; 512, or eight times AtOnce
+	AtOnce       int           // worked on at once: so many commands, and so many reads; 64
 	Streams      int           // open at once, all together; 256
 	AnswerWithin time.Duration // of a request that is no stream; 40 s, longer than an append may take
 }
@@ -32,7 +33,8 @@ func (l Limits) orDefaults() Limits {
 	orDefault(&l.BodyBytes, 512<<10)
 	orDefault(&l.PerSecond, 5000)
 	orDefault(&l.Burst, 5000)
-	orDefault(&l.Requests, 512)
+	orDefault(&l.AtOnce, 64)
+	orDefault(&l.Requests, max(512, 8*l.AtOnce))
 	orDefault(&l.Streams, 256)
 	orDefault(&l.AnswerWithin, 40*time.Second)
 	return l
@@ -45,8 +47,8 @@ func orDefault[T comparable](value *T, otherwise T) {
 	}
 }
 
-// A gate lets a number of requests in and turns away the others at once: a queue
-// here would only make everyone late.
+// A gate lets a number of requests in and turns away the others at once. Behind
+// it requests wait for their turns.
 type gate chan struct{}
 
 func (g gate) enter() bool {

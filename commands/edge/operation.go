@@ -73,7 +73,7 @@ func Register[I, O any](a *API, op Operation, handler func(context.Context, *I) 
 		panic(fmt.Sprintf("edge: %s %s names the action %q, which the role table lacks", op.Method, op.Path, op.Action))
 	}
 	refuseHidden(reflect.TypeFor[I]())
-	g := &guard{api: a, op: op, requests: a.requests}
+	g := &guard{api: a, op: op, requests: a.requests, kind: op.kind()}
 	if op.Stream {
 		g.requests = a.streams
 	}
@@ -114,6 +114,17 @@ func (a *API) explain(ctx context.Context, op Operation, err error) *Problem {
 		a.logger.ErrorContext(ctx, "a request failed", "method", op.Method, "route", op.Path, "error", err)
 	}
 	return p
+}
+
+// kind is by what the operation's requests take their turns; streams take none.
+func (op Operation) kind() string {
+	switch {
+	case op.Stream:
+		return streamKind
+	case op.Method == http.MethodPost:
+		return commandKind
+	}
+	return readKind
 }
 
 func (op Operation) status() int { return cmp.Or(op.Status, http.StatusOK) }
@@ -199,6 +210,7 @@ type guard struct {
 	api        *API
 	op         Operation
 	requests   gate
+	kind       string
 	parameters map[string]bool
 }
 
@@ -208,7 +220,7 @@ func (g *guard) pass(ctx huma.Context, next func(huma.Context)) {
 	started := time.Now()
 	defer func() { g.api.metrics.observe(g.op, ctx.Status(), time.Since(started)) }()
 	if !g.requests.enter() {
-		g.refuse(ctx, overloaded())
+		g.turnAway(ctx)
 		return
 	}
 	defer g.requests.leave()
@@ -219,7 +231,20 @@ func (g *guard) pass(ctx huma.Context, next func(huma.Context)) {
 	}
 	inner, cancel := g.life(r, w)
 	defer cancel()
+	own := &turn{of: g.api.turns[g.kind]}
+	if !own.take(inner) {
+		g.turnAway(ctx)
+		return
+	}
+	defer own.leave()
+	inner = context.WithValue(inner, turnKey{}, own)
 	next(huma.WithContext(ctx, withRequest(WithPrincipal(inner, principal), r)))
+}
+
+// turnAway refuses what the server cannot do beside all that it does already.
+func (g *guard) turnAway(ctx huma.Context) {
+	g.api.overloaded.WithLabelValues(g.kind).Inc()
+	g.refuse(ctx, overloaded())
 }
 
 // admit asks who it is, whether they may, and whether they ask rightly.

@@ -46,15 +46,17 @@ type API struct {
 	limits Limits
 	rates  *rates
 
-	requests gate
-	streams  gate
-	stopping context.Context
-	stop     context.CancelFunc
-	registry *prometheus.Registry
-	metrics  *metrics
-	routes   []Route
-	ready    checks
-	healthy  checks
+	requests   gate
+	streams    gate
+	turns      map[string]*turns // by kind
+	overloaded *prometheus.CounterVec
+	stopping   context.Context
+	stop       context.CancelFunc
+	registry   *prometheus.Registry
+	metrics    *metrics
+	routes     []Route
+	ready      checks
+	healthy    checks
 }
 
 // configureHuma changes what huma offers only as package variables.
@@ -89,6 +91,13 @@ func NewAPI(o Options) *API {
 	a.stopping, a.stop = context.WithCancel(context.Background())
 	a.registry = cmp.Or(o.Registry, prometheus.NewRegistry())
 	a.metrics = newMetrics(a.registry)
+	a.overloaded = newOverloaded(a.registry)
+	a.turns = map[string]*turns{}
+	for _, kind := range []string{commandKind, readKind} {
+		a.turns[kind] = newTurns(a.limits.AtOnce)
+		watchTurns(a.registry, kind, a.turns[kind])
+	}
+	watchProcess(a.registry)
 	a.huma = humago.New(a.mux, configuration(o.Version))
 	a.houseRoutes()
 	return a
