@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"daybook.example/domain"
+	"daybook.example/eventstore"
 )
 
 // An EventError names an event that a projection cannot apply, however often it is
@@ -90,7 +91,7 @@ func (w *Writer) elsewhere(err error) bool {
 	if errors.As(err, &sql) {
 		return troubleOfState(sql.Code) != unknown
 	}
-	return w.conn.IsClosed() || errors.Is(err, ErrFenced) || errors.As(err, new(net.Error)) ||
+	return w.conn.IsClosed() || errors.Is(err, ErrFenced) || errors.Is(err, eventstore.ErrUnavailable) || errors.As(err, new(net.Error)) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 

@@ -235,6 +235,13 @@ func (r *Runner) turn(ctx context.Context) error {
 	if err := r.recognise(ctx, writer.Checkpoint()); err != nil {
 		return err
 	}
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	if begin := r.spec.Begin; begin != nil {
+		if err := begin(ctx, writer.Checkpoint().Position); err != nil {
+			return err
+		}
+	}
 	r.status.change(func(s *Status) {
 		s.State, s.Failure, s.Trouble, s.Position = Running, nil, nil, writer.Checkpoint().Position
 	})

@@ -72,6 +72,15 @@ type Spec struct {
 	// What is in read is open to dashboards: no personal value may be reachable from
 	// it. A function in read has a string body over read.*.
 	Read, API string
+
+	// Outside says that Apply fills no tables: what it does is outside of the
+	// database. Only its checkpoint is kept, and waits for the disk. It is never
+	// built a second time, and nobody who reads waits for it. Apply gets a
+	// transaction to ignore, and may be given again what was not committed.
+	Outside bool
+	// Begin, where set, is called by each owner before its first batch, with the
+	// position of the checkpoint. Its context lasts as long as the ownership.
+	Begin func(ctx context.Context, at Position) error
 }
 
 // SchemaName is the schema of this version's tables.

@@ -23,6 +23,7 @@ const (
 	Differs  Phase = "differs"  // caught up, but not verified: see Verification
 	Active   Phase = "active"   // the one that is read
 	Kept     Phase = "kept"     // was active, and is kept up to date
+	Outside  Phase = "outside"  // it has no tables: see Spec.Outside
 )
 
 // A Version is one set of tables of a read model.
@@ -116,6 +117,11 @@ func install(ctx context.Context, tx pgx.Tx, p Projection, logID uuid.UUID) erro
 	}
 	active, mine := activeOf(versions), madeBy(versions, spec.Version)
 	switch {
+	case spec.Outside && mine == nil:
+		_, err := makeVersion(ctx, tx, p, spec.Version, logID, Outside, Position{})
+		return err
+	case spec.Outside:
+		return nil
 	case active == nil:
 		if _, err := makeVersion(ctx, tx, p, spec.Version, logID, Active, Position{}); err != nil {
 			return err

@@ -108,7 +108,7 @@ func (w *Writer) Apply(ctx context.Context, events []Event, to Position) error {
 	}
 	events = labelled(w.unseen(events), w.at.Label)
 	next := w.at.after(events, to)
-	err := w.transact(ctx, next, events, lossy, func(tx pgx.Tx) error { return w.hand(ctx, tx, events) })
+	err := w.transact(ctx, next, events, w.spec.durability(), func(tx pgx.Tx) error { return w.hand(ctx, tx, events) })
 	if err != nil {
 		return err
 	}
@@ -158,6 +158,14 @@ const (
 	lossy   durability = "off"
 	durable durability = "on"
 )
+
+// durability of a batch: what is done outside is not lost with the rows.
+func (s Spec) durability() durability {
+	if s.Outside {
+		return durable
+	}
+	return lossy
+}
 
 // transact runs work in a transaction that begins with the move of the checkpoint
 // to next and ends with its commit. The checkpoint in w stays as it was.

@@ -63,7 +63,8 @@ with session as materialized (select * from daybook.projection_session)
 select name, version, state, commit_pos, prepare_pos, events, last_event_at, heartbeat, failure, paused_by, paused_at,
   coalesce((select process from session s where s.name = c.name and s.version = c.version and owner limit 1), ''),
   array(select process from session s where s.name = c.name and s.version = c.version and not owner order by process)
-from daybook.projection_checkpoint c order by name, version`
+from daybook.projection_checkpoint c join daybook.projection_version v using (name, version)
+where v.phase <> 'outside' order by name, version`
 
 func (s *server) projections(ctx context.Context, _ *struct{}) (*projectorsAnswer, error) {
 	head, err := s.head(ctx)

@@ -251,6 +251,9 @@ func (h *house) caughtUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if h.projectors == nil { // another process has the role
+		return nil
+	}
 	return h.projectors.WaitFor(ctx, head)
 }
 

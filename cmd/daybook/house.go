@@ -12,6 +12,7 @@ import (
 
 	"daybook.example/commands"
 	"daybook.example/commands/edge"
+	"daybook.example/commands/process"
 	"daybook.example/eventstore/seal"
 	"daybook.example/projections"
 	"daybook.example/projections/audit"
@@ -30,6 +31,8 @@ type house struct {
 	report     string // the database for dashboards
 	tokens     *edge.Tokens
 	projectors *projections.Supervisor // nil without the role
+	processes  *process.Runtime        // nil without the role
+	observed   *projections.Metrics
 	commits    *bell
 	server     *edge.Server
 	failed     chan error // what ended by itself
@@ -43,7 +46,7 @@ func (m *Main) open(ctx context.Context, d dir, r roles) (*house, error) {
 	}
 	return &house{
 		engine: e, roles: r, tokens: edge.NewTokens(), commits: newBell(),
-		failed: make(chan error, 1),
+		failed: make(chan error, 1), observed: projections.NewMetrics(e.registry),
 	}, nil
 }
 
@@ -83,7 +86,7 @@ func (h *house) stay(ctx context.Context) error {
 
 // prepare takes what can be refused: the database and the address.
 func (h *house) prepare(ctx context.Context) error {
-	if !h.roles.node && !h.roles.api && !h.roles.projections {
+	if h.roles == (roles{}) {
 		return nil
 	}
 	for _, step := range []func(context.Context) error{h.openDatabase, h.prepareTables, h.listen} {
@@ -100,6 +103,9 @@ func (h *house) openDoors(ctx context.Context) error {
 		if err := h.run(ctx, readModels(h.keys)); err != nil {
 			return err
 		}
+	}
+	if h.roles.processes {
+		h.runProcesses(ctx)
 	}
 	if h.server != nil {
 		if err := h.serveAPI(ctx); err != nil {
@@ -166,17 +172,17 @@ func readModels(keys *seal.Keyring) []projections.Projection {
 }
 
 func (h *house) prepareTables(ctx context.Context) error {
-	if !h.roles.projections && !h.roles.node {
+	if !h.roles.projections && !h.roles.node && !h.roles.processes {
 		return nil
 	}
-	err := projections.Prepare(ctx, h.pool, h.logID, readModels(h.keys)...)
+	err := projections.Prepare(ctx, h.pool, h.logID, h.prepared()...)
 	if errors.Is(err, projections.ErrOtherLog) && h.private != nil {
 		return h.renewDatabase(ctx)
 	}
 	if err != nil {
 		return err
 	}
-	return outlived(projections.Recognise(ctx, h.pool, h.store.Reader, readModels(h.keys)...))
+	return outlived(projections.Recognise(ctx, h.pool, h.store.Reader, h.prepared()...))
 }
 
 // renewDatabase makes the private Postgres anew where it belongs to a log that
@@ -194,7 +200,7 @@ func (h *house) renewDatabase(ctx context.Context) error {
 	if err := h.openDatabase(ctx); err != nil {
 		return err
 	}
-	return projections.Prepare(ctx, h.pool, h.logID, readModels(h.keys)...)
+	return projections.Prepare(ctx, h.pool, h.logID, h.prepared()...)
 }
 
 // listen takes the address; callers wait at the door until serveAPI. A process

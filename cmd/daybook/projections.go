@@ -37,7 +37,7 @@ func (h *house) run(ctx context.Context, models []projections.Projection) error 
 	}
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	options := projections.Options{
-		Pool: h.pool, Store: h.store, Feed: feed, Logger: h.logger, Metrics: projections.NewMetrics(h.registry), Changed: h.commits.ring,
+		Pool: h.pool, Store: h.store, Feed: feed, Logger: h.logger, Metrics: h.observed, Changed: h.commits.ring,
 	}
 	options.Metrics.Feed(feed)
 	h.projectors = projections.NewSupervisor(options, models...)

@@ -13,9 +13,9 @@ import (
 )
 
 // roles of a process: which parts of the house run in it.
-type roles struct{ node, api, projections bool }
+type roles struct{ node, api, projections, processes bool }
 
-var allRoles = roles{node: true, api: true, projections: true}
+var allRoles = roles{node: true, api: true, projections: true, processes: true}
 
 func parseRoles(text string) (r roles, err error) {
 	for name := range strings.SplitSeq(text, ",") {
@@ -26,7 +26,8 @@ func parseRoles(text string) (r roles, err error) {
 			r.api = true
 		case "projections":
 			r.projections = true
-		case "processes": // no process manager exists yet
+		case "processes":
+			r.processes = true
 		default:
 			return r, hint(fmt.Errorf("unknown role %q", name), "give some of node,api,projections,processes")
 		}
@@ -41,7 +42,7 @@ func (m *Main) serve() *cobra.Command {
 		Use:   "serve",
 		Short: "Run the event store, the API and the projectors in --dir until Ctrl-C",
 		Long: `Runs the roles of this process until Ctrl-C or SIGTERM: the embedded event store (node), the
-HTTP API (api) and the projectors (projections). Nothing needs to be installed but Postgres binaries.
+HTTP API (api), the projectors (projections) and the process managers (processes). Nothing needs to be installed but Postgres binaries.
 
 Several processes may share one folder, each with some of the roles; one of them has role node. Of
 those with role projections one owns each read model, and the others stand by and take over when it
@@ -66,7 +67,7 @@ On an empty log one admin token is issued, valid for 24 hours, into DIR/admin.to
 			return m.serveUntilDone(cmd.Context(), d, r, continueDemo)
 		},
 	}
-	cmd.Flags().StringVar(&names, "roles", "node,api,projections", "roles of this process")
+	cmd.Flags().StringVar(&names, "roles", "node,api,projections,processes", "roles of this process")
 	cmd.Flags().BoolVar(&continueDemo, "demo", false, "serve a folder that holds a demo")
 	return cmd
 }

@@ -54,7 +54,7 @@ func (m *Main) withServerOf(ctx context.Context, d dir, work func(context.Contex
 		return work(ctx, api)
 	}
 	m.flags.keepToThemselves()
-	r := allRoles
+	r := roles{node: true, api: true, projections: true} // a question must not set processes to work
 	if d.locked() {
 		r = roles{api: true} // beside the process that carries the node
 	}

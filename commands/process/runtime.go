@@ -92,7 +92,7 @@ func New(o Options) *Runtime {
 // from the log, starts what is new among the definitions, and sends commands and
 // watches deadlines until ctx ends.
 func (r *Runtime) Begin(ctx context.Context, at eventstore.Position) error {
-	r.working.Wait() // those of an earlier time
+	r.Wait() // for those of an earlier time
 	if err := r.prepare(ctx, at); err != nil {
 		return err
 	}
@@ -100,6 +100,10 @@ func (r *Runtime) Begin(ctx context.Context, at eventstore.Position) error {
 	r.working.Go(func() { r.watch(ctx) })
 	return nil
 }
+
+// Wait returns when nothing is sent or watched any more, once the context of Begin
+// has ended.
+func (r *Runtime) Wait() { r.working.Wait() }
 
 func (r *Runtime) prepare(ctx context.Context, at eventstore.Position) error {
 	r.mu.Lock()
@@ -187,7 +191,8 @@ func (r *Runtime) begin(ctx context.Context, d Definition, after eventstore.Posi
 }
 
 // Apply hands over the next events of the log. After an error those from the one
-// at fault on must be handed over again.
+// at fault on must be handed over again; one that passes by itself is
+// eventstore.ErrUnavailable.
 func (r *Runtime) Apply(ctx context.Context, events []Event) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -201,10 +206,19 @@ func (r *Runtime) Apply(ctx context.Context, events []Event) error {
 			}
 		}
 		if err := r.handle(ctx, e); err != nil {
-			return fmt.Errorf("hand %s on: %w", e.Type, err)
+			return fmt.Errorf("hand %s on: %w", e.Type, passing(err))
 		}
 	}
 	return nil
+}
+
+// passing marks an error that needs nobody's help.
+func passing(err error) error {
+	var unknown *domain.Error
+	if errors.As(err, &unknown) && (unknown.Kind == domain.Unknown || unknown.Kind == domain.Conflict) {
+		return fmt.Errorf("%w: %w", eventstore.ErrUnavailable, err)
+	}
+	return err
 }
 
 // hear takes an event in. One that cannot be read is never guessed at.
