@@ -50,7 +50,7 @@ func TestAFirstStartLetsItsOperatorIn(t *testing.T) {
 
 	// And every verb finds it
 	require.Eventually(t, func() bool {
-		return strings.Count(must(t, "audit", "log", "--dir", dir), "\n") == 4
+		return strings.Count(must(t, "audit", "log", "--dir", dir), "\n") == 5
 	}, readyMax, readyMax/1000)
 	running := verbs(t, dir)
 

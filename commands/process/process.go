@@ -62,7 +62,7 @@ type Definition interface {
 }
 
 // Definitions are all processes of the house.
-func Definitions() []Definition { return []Definition{ManagerLeaves{}} }
+func Definitions() []Definition { return []Definition{ManagerLeaves{}, ProbationEnds{}} }
 
 // The commands that processes ask for, by their actions in the role table.
 const (

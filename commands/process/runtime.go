@@ -16,6 +16,7 @@ import (
 	"daybook.example/commands"
 	"daybook.example/domain"
 	"daybook.example/domain/employee"
+	"daybook.example/domain/organisation"
 	"daybook.example/domain/process"
 	"daybook.example/eventstore"
 )
@@ -147,7 +148,7 @@ func (r *Runtime) catchUp(ctx context.Context, at eventstore.Position) error {
 
 // concerns reports whether processes ever look into a stream.
 func concerns(stream string) bool {
-	return strings.HasPrefix(stream, employee.Category+"-") || strings.HasPrefix(stream, process.Category+"-")
+	return stream == organisation.Stream || strings.HasPrefix(stream, employee.Category+"-") || strings.HasPrefix(stream, process.Category+"-")
 }
 
 // start lets a version of a definition begin, if it has not: the first one behind

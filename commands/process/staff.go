@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
 	"daybook.example/domain"
 	"daybook.example/domain/employee"
+	"daybook.example/domain/organisation"
 )
 
 // Staff is who is employed when, and who reports to whom, as the log says it up to
@@ -19,24 +21,44 @@ import (
 type Staff struct {
 	people  map[uuid.UUID]*person
 	reports map[uuid.UUID]map[uuid.UUID]bool // who was ever said to report to somebody
+	zone    *time.Location                   // in which the organisation's days begin
 	changed Change
 }
 
 // A Change is whom the last event concerns. It is empty where nothing changed that
 // is known here.
 type Change struct {
-	Employee uuid.UUID
-	Spells   bool        // when the employee is employed
-	Managers []uuid.UUID // to whom the employee reports differently now, or did
+	Employee  uuid.UUID
+	Spells    bool        // when the employee is employed
+	Probation bool        // until when the employee is on probation, or what was decided about it
+	Managers  []uuid.UUID // to whom the employee reports differently now, or did
 }
 
 // A person is what is known of one employee.
 type person struct {
-	revision uint64
-	said     []employee.Assertion
-	spells   []spell
-	managers []managed
+	revision  uint64
+	said      []employee.Assertion
+	spells    []spell
+	managers  []managed
+	probation Probation
 }
+
+// A Probation is that of somebody's last spell. Without an end there is none.
+type Probation struct {
+	End   domain.Date // the last day
+	State ProbationState
+}
+
+// A ProbationState says whether somebody must still decide.
+type ProbationState string
+
+// The states of a probation.
+const (
+	NoProbation        ProbationState = ""
+	ProbationOpen      ProbationState = "open"
+	ProbationConfirmed ProbationState = "confirmed"
+	ProbationLeft      ProbationState = "left" // an end of the employment is recorded
+)
 
 // A spell is a time of employment; the last day is zero while it is open.
 type spell struct{ from, last domain.Date }
@@ -61,7 +83,7 @@ type Report struct {
 
 // NewStaff knows nobody yet.
 func NewStaff() *Staff {
-	return &Staff{people: map[uuid.UUID]*person{}, reports: map[uuid.UUID]map[uuid.UUID]bool{}}
+	return &Staff{people: map[uuid.UUID]*person{}, reports: map[uuid.UUID]map[uuid.UUID]bool{}, zone: time.UTC}
 }
 
 // Changed is what the last event changed.
@@ -70,6 +92,11 @@ func (s *Staff) Changed() Change { return s.changed }
 // Apply hears of the next event of the log.
 func (s *Staff) Apply(e Event) {
 	s.changed = Change{}
+	if named, ok := e.Decoded.(organisation.OrganisationNamed); ok {
+		if zone, err := time.LoadLocation(named.Zone); err == nil {
+			s.zone = zone
+		}
+	}
 	said, isEmployees := e.Decoded.(employee.Event)
 	if !isEmployees {
 		return
@@ -88,10 +115,13 @@ func (s *Staff) Apply(e Event) {
 	if !relevant {
 		return
 	}
-	before, spells := p.managers, p.spells
+	before := *p
 	p.said = append(p.said, employee.Assertion{Recording: domain.Recording{ID: e.ID, Revision: e.Revision}, Event: kept})
 	p.fold()
-	s.changed = Change{Employee: id, Spells: !slices.Equal(spells, p.spells), Managers: differing(before, p.managers)}
+	s.changed = Change{
+		Employee: id, Spells: !slices.Equal(before.spells, p.spells), Probation: before.probation != p.probation,
+		Managers: differing(before.managers, p.managers),
+	}
 	for _, m := range p.managers {
 		if s.reports[m.manager] == nil {
 			s.reports[m.manager] = map[uuid.UUID]bool{}
@@ -113,6 +143,10 @@ func plain(event employee.Event) (kept employee.Event, relevant bool) {
 		return employee.EmploymentTerminated{LastDay: e.LastDay}, true
 	case employee.EmployeeRetired:
 		return employee.EmployeeRetired{LastDay: e.LastDay}, true
+	case employee.ProbationConfirmed:
+		return e, true
+	case employee.ProbationExtended:
+		return employee.ProbationExtended{ProbationEnd: e.ProbationEnd, EffectiveFrom: e.EffectiveFrom}, true
 	case employee.FactCorrected:
 		if e.Replacement.Event == nil {
 			return nil, false
@@ -131,16 +165,43 @@ func dates(t employee.Terms) employee.Terms {
 
 // fold reads the timeline of what was said.
 func (p *person) fold() {
-	p.spells, p.managers = nil, nil
-	for _, fact := range employee.Timeline(p.said) {
+	p.spells, p.managers, p.probation = nil, nil, Probation{}
+	facts := employee.Timeline(p.said)
+	for _, fact := range facts {
 		switch value := fact.Value.(type) {
 		case employee.Employment:
 			if value.Status == employee.Active {
 				p.spells = append(p.spells, spell{fact.From, value.LastDay})
+				p.probation = probationOf(value)
 			}
 		case employee.Manager:
 			p.managers = append(p.managers, managed{value.ManagerEmployeeID, fact.From, fact.To, fact.EventID})
+		case employee.Probation:
+			if n := len(p.spells); n > 0 && p.spells[n-1].holds(fact.From) {
+				p.probation.decide(value)
+			}
 		}
+	}
+}
+
+// probationOf is what a spell begins with. Employment comes first in a timeline.
+func probationOf(spell employee.Employment) Probation {
+	switch {
+	case spell.ProbationEnd.IsZero():
+		return Probation{}
+	case !spell.LastDay.IsZero():
+		return Probation{spell.ProbationEnd, ProbationLeft}
+	}
+	return Probation{spell.ProbationEnd, ProbationOpen}
+}
+
+func (p *Probation) decide(decided employee.Probation) {
+	switch {
+	case p.State != ProbationOpen:
+	case decided.Status == employee.Confirmed:
+		p.State = ProbationConfirmed
+	case decided.Status == employee.Extended:
+		p.End = decided.ProbationEnd
 	}
 }
 
@@ -241,6 +302,20 @@ func (s *Staff) Successor(report, manager uuid.UUID, day domain.Date) (uuid.UUID
 		seen[next] = true
 	}
 	return uuid.Nil, false
+}
+
+// Probation is that of an employee's last spell.
+func (s *Staff) Probation(id uuid.UUID) Probation {
+	if p := s.people[id]; p != nil {
+		return p.probation
+	}
+	return Probation{}
+}
+
+// Morning is when a day begins in the organisation's zone.
+func (s *Staff) Morning(day domain.Date) time.Time {
+	t := day.Time()
+	return time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, s.zone).UTC()
 }
 
 // Says reports whether an event still says, as it was recorded, to whom an

@@ -85,7 +85,7 @@ func (s *story) recorded(stream string, event domain.Named) Event {
 	place := uint64(s.events * 100)
 	e := Event{Recorded: eventstore.Recorded{
 		ID: eventID(s.events), Stream: stream, Revision: s.revisions[stream], Position: eventstore.Position{Commit: place, Prepare: place}, Type: event.EventType(),
-	}, Decoded: event}
+	}, Meta: domain.Metadata{RecordedAt: day("2026-01-15").Time()}, Decoded: event}
 	s.revisions[stream]++
 	s.last = e
 	return e
