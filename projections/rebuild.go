@@ -28,6 +28,7 @@ var (
 	ErrNotVerified = errors.New("the version is not verified")
 	ErrBehind      = errors.New("the version is behind the one that is read")
 	ErrInUse       = errors.New("the version is the one that is read; promote another first")
+	ErrDepended    = errors.New("others depend on it")
 	ErrBusy        = errors.New("queries over the views did not end in time; send the same again")
 	ErrUnknown     = errors.New("there is no such read model")
 )

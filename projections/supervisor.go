@@ -329,12 +329,13 @@ func (s *Supervisor) conclude(ctx context.Context, v Version, verified *Verifica
 	if !verified.Same() && !verified.NewCode {
 		phase = Differs
 	}
+	verified.Summary = verified.String()
 	tag, err := s.options.Pool.Exec(ctx, "update daybook.projection_version set phase = $3, verification = $4 where name = $1 and version = $2 and phase = 'building'",
 		v.Name, v.Version, phase, verified)
 	if err != nil || tag.RowsAffected() == 0 { // dropped meanwhile
 		return err
 	}
-	s.options.Logger.Info("a version of a read model is built", "projection", v.Name, "version", v.Version, "phase", phase, "verification", verified.String())
+	s.options.Logger.Info("a version of a read model is built", "projection", v.Name, "version", v.Version, "phase", phase, "verification", verified.Summary)
 	return nil
 }
 

@@ -27,6 +27,7 @@ type Verification struct {
 	Position Position  `json:"position"`          // of both
 	Tables   []Compare `json:"tables,omitempty"`  // in the order of their names
 	Omitted  string    `json:"omitted,omitempty"` // why nothing could be compared
+	Summary  string    `json:"summary"`           // in words
 	// NewCode says that the two were made by code of different versions, so that
 	// rows may differ.
 	NewCode bool `json:"new_code,omitempty"`

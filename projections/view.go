@@ -106,7 +106,7 @@ func dropObjects(ctx context.Context, tx pgx.Tx, spec Spec) error {
 func dependents(err error) error {
 	var sql *pgconn.PgError
 	if errors.As(err, &sql) && sql.Detail != "" {
-		return errors.New(sql.Detail)
+		return fmt.Errorf("%w: %s", ErrDepended, sql.Detail)
 	}
 	return err
 }

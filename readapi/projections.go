@@ -36,6 +36,7 @@ func (s *server) projectionRoutes() {
 type Projector struct {
 	Name        string              `json:"name"`
 	Version     int                 `json:"version"`
+	Phase       string              `json:"phase" enum:"building,ready,differs,active,kept" doc:"The active version is the one that is read."`
 	State       string              `json:"state" enum:"new,running,halted,paused" doc:"As recorded; running needs an owner, too."`
 	Position    eventstore.Position `json:"position" doc:"What is committed."`
 	LagBytes    uint64              `json:"lag_bytes" doc:"Bytes of the log that are not applied yet."`
@@ -47,6 +48,36 @@ type Projector struct {
 	PausedBy    *string             `json:"paused_by,omitempty" doc:"The principal who paused it."`
 	PausedAt    *time.Time          `json:"paused_at,omitempty"`
 	Failure     json.RawMessage     `json:"failure,omitempty" doc:"Why it does not come further: code, reason and hint, and the event that cannot be applied if one is to blame; nothing of its payload."`
+
+	Building     *ProjectionBuild        `json:"building,omitempty"`
+	Verification *ProjectionVerification `json:"verification,omitempty" doc:"How it compares with the version that was read when it was built."`
+	PromotedAt   *time.Time              `json:"promoted_at,omitempty"`
+}
+
+// A ProjectionBuild is how far a version is that is being built.
+type ProjectionBuild struct {
+	DoneBytes        uint64  `json:"done_bytes"`
+	TotalBytes       uint64  `json:"total_bytes" doc:"Of the log, as it is now."`
+	EventsPerSecond  float64 `json:"events_per_second" doc:"Since the building began, or went on."`
+	RemainingSeconds float64 `json:"remaining_seconds" doc:"At that speed; without the time for indexes and the verification."`
+}
+
+// A ProjectionVerification compares two versions at one position.
+type ProjectionVerification struct {
+	Version  int                 `json:"version" doc:"The one that it was compared with."`
+	Position eventstore.Position `json:"position"`
+	Summary  string              `json:"summary"`
+	NewCode  bool                `json:"new_code,omitempty" doc:"Other code made the other one, so that rows may differ."`
+	Omitted  string              `json:"omitted,omitempty" doc:"Why nothing was compared."`
+	Tables   []ProjectionTable   `json:"tables,omitempty"`
+}
+
+// A ProjectionTable is a table of both versions.
+type ProjectionTable struct {
+	Table  string `json:"table"`
+	Rows   int64  `json:"rows"`
+	Before int64  `json:"before"`
+	Same   bool   `json:"same"`
 }
 
 // Projectors are all of them, with the head of the log.
@@ -62,7 +93,8 @@ const projectorsSQL = `
 with session as materialized (select * from daybook.projection_session)
 select name, version, state, commit_pos, prepare_pos, events, last_event_at, heartbeat, failure, paused_by, paused_at,
   coalesce((select process from session s where s.name = c.name and s.version = c.version and owner limit 1), ''),
-  array(select process from session s where s.name = c.name and s.version = c.version and not owner order by process)
+  array(select process from session s where s.name = c.name and s.version = c.version and not owner order by process),
+  v.phase, v.verification, v.promoted, v.begun_commit, v.begun_events, extract(epoch from clock_timestamp() - v.begun)::float8
 from daybook.projection_checkpoint c join daybook.projection_version v using (name, version)
 where v.phase <> 'outside' order by name, version`
 
@@ -79,9 +111,14 @@ func (s *server) projections(ctx context.Context, _ *struct{}) (*projectorsAnswe
 	list := Projectors{Head: head, Items: []Projector{}}
 	for rows.Next() {
 		var p Projector
+		var begun begun
 		if err := rows.Scan(&p.Name, &p.Version, &p.State, &p.Position.Commit, &p.Position.Prepare, &p.Events, &p.LastEventAt, &p.Heartbeat,
-			&p.Failure, &p.PausedBy, &p.PausedAt, &p.Owner, &p.Standby); err != nil {
+			&p.Failure, &p.PausedBy, &p.PausedAt, &p.Owner, &p.Standby,
+			&p.Phase, &p.Verification, &p.PromotedAt, &begun.commit, &begun.events, &begun.seconds); err != nil {
 			return nil, err
+		}
+		if p.Phase == "building" {
+			p.Building = begun.build(p, head)
 		}
 		if p.Position.Less(head) {
 			p.LagBytes = head.Commit - p.Position.Commit
@@ -89,6 +126,21 @@ func (s *server) projections(ctx context.Context, _ *struct{}) (*projectorsAnswe
 		list.Items = append(list.Items, p)
 	}
 	return &projectorsAnswer{list}, s.waitable(rows.Err())
+}
+
+// begun is where a build was when it began or went on, and how long ago that is.
+type begun struct {
+	commit, events int64
+	seconds        float64
+}
+
+func (b begun) build(p Projector, head eventstore.Position) *ProjectionBuild {
+	out := &ProjectionBuild{DoneBytes: p.Position.Commit, TotalBytes: max(head.Commit, p.Position.Commit)}
+	if read := float64(p.Position.Commit) - float64(b.commit); b.seconds > 0 && read > 0 {
+		out.EventsPerSecond = float64(p.Events-b.events) / b.seconds
+		out.RemainingSeconds = float64(out.TotalBytes-out.DoneBytes) * b.seconds / read
+	}
+	return out
 }
 
 // WaivedOf names a read model.

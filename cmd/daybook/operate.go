@@ -56,6 +56,7 @@ func (h *house) operateRoutes(api *edge.API) {
 	operate(h, api, "resume", "Let a paused read model go on", "", h.resume)
 	operate(h, api, "takeover", "Take a read model from the process that owns it, so that another one gets it",
 		"Nothing is lost and nothing is applied twice. Where no other process stands by, the same one comes back after some seconds.", h.takeOver)
+	h.rebuildRoutes(api)
 }
 
 func operate[B any](h *house, api *edge.API, verb, summary, description string, do func(context.Context, *operateInput, B) (ProjectionOperated, error)) {

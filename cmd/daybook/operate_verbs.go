@@ -22,7 +22,7 @@ func (m *Main) projectionsPause() *cobra.Command {
 more will be, in whichever process the projector runs, across restarts, until "resume". Readers get
 answers from where it stands, with the header Daybook-Projection-State: paused.`,
 		Example: "  daybook projections pause employee_fact",
-	}, func(o ProjectionOperated) string {
+	}, nil, func(o ProjectionOperated) string {
 		return fmt.Sprintf("%s is paused at %s; daybook projections resume %s lets it go on", o.Name, o.Position, o.Name)
 	})
 }
@@ -31,7 +31,7 @@ func (m *Main) projectionsResume() *cobra.Command {
 	return m.operateVerb(&cobra.Command{
 		Use: "resume NAME", Short: "Let a paused read model go on",
 		Example: "  daybook projections resume employee_fact",
-	}, func(o ProjectionOperated) string {
+	}, nil, func(o ProjectionOperated) string {
 		return fmt.Sprintf("%s goes on from %s", o.Name, o.Position)
 	})
 }
@@ -43,7 +43,7 @@ func (m *Main) projectionsTakeover() *cobra.Command {
 that stands by gets it within seconds; where there is none, the same one comes back. Nothing is lost
 and nothing is applied twice: what the owner did not commit is applied again.`,
 		Example: "  daybook projections list\n  daybook projections takeover employee_fact",
-	}, func(o ProjectionOperated) string {
+	}, nil, func(o ProjectionOperated) string {
 		next := "no process stands by, so it comes back by itself"
 		if len(o.Standby) > 0 {
 			next = "next is " + strings.Join(o.Standby, " or ")
@@ -52,13 +52,18 @@ and nothing is applied twice: what the owner did not commit is applied again.`,
 	})
 }
 
-// operateVerb posts to the route of the same name and says what came of it.
-func (m *Main) operateVerb(cmd *cobra.Command, says func(ProjectionOperated) string) *cobra.Command {
+// operateVerb posts a body, if there is more to say than the name, to the route of
+// the same name and says what came of it.
+func (m *Main) operateVerb(cmd *cobra.Command, body func() any, says func(ProjectionOperated) string) *cobra.Command {
 	cmd.Args = one("NAME")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return m.withServer(cmd.Context(), func(ctx context.Context, api *client) error {
 			var out ProjectionOperated
-			if err := api.post(ctx, projectionPath(args[0], cmd.Name()), struct{}{}, &out); err != nil {
+			var payload any = struct{}{}
+			if body != nil {
+				payload = body()
+			}
+			if err := api.post(ctx, projectionPath(args[0], cmd.Name()), payload, &out); err != nil {
 				return err
 			}
 			return m.say(out, says(out))

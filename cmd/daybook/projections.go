@@ -12,7 +12,8 @@ import (
 )
 
 func (m *Main) projections() *cobra.Command {
-	return group("projections", "Operate the read models", m.projectionsList(), m.projectionsPause(), m.projectionsResume(),
+	return group("projections", "Operate the read models", m.projectionsList(), m.projectionsRebuild(), m.projectionsPromote(), m.projectionsRollback(), m.projectionsDrop(),
+		m.projectionsPause(), m.projectionsResume(),
 		m.projectionsTakeover(), m.projectionsWaive(), m.projectionsWaivers())
 }
 
@@ -23,7 +24,7 @@ func (m *Main) projectionsList() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return m.withServer(cmd.Context(), func(ctx context.Context, api *client) error {
 				return m.list(ctx, api, "/v1/projections", nil, -1,
-					[]string{"name", "version", "state", "owner", "standby", "position", "lag_bytes", "events", "failure"})
+					[]string{"name", "version", "phase", "state", "owner", "standby", "position", "lag_bytes", "events", "failure"})
 			})
 		},
 	}
