@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/vbauerster/mpb/v8"
@@ -65,7 +66,7 @@ func (p *meter) say(line string) {
 
 func (p *meter) draw(done, total int64) {
 	if p.bar == nil {
-		beside := append(p.beside, decor.AverageETA(decor.ET_STYLE_GO, decor.WCSyncSpace))
+		beside := slices.Concat(p.beside, []decor.Decorator{decor.AverageETA(decor.ET_STYLE_GO, decor.WCSyncSpace)})
 		p.bars = mpb.New(mpb.WithOutput(p.out), mpb.WithWidth(48))
 		p.bar = p.bars.AddBar(0, mpb.PrependDecorators(decor.Name(p.name), p.count), mpb.AppendDecorators(beside...)) // the total may grow
 	}
