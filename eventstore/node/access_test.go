@@ -246,3 +246,31 @@ func TestARightThatIsLostWhileCatchingUpEndsTheReading(t *testing.T) {
 	}
 	t.Fatal("everything was read")
 }
+
+// So does the consuming of a persistent subscription.
+func TestARightThatIsLostEndsTheConsuming(t *testing.T) {
+	t.Parallel()
+	s, ca := secured(t)
+	socket := s.client()
+	addUser(t, socket, node.User{Login: "ann"}, "s3cret")
+	const before = 10
+	for range before {
+		appendTo(t, socket, "open", esdb.Any{}, event("t", string(make([]byte, 500_000))))
+	}
+	createGroup(t, socket, "open", "group", nil)
+	k := take(t, s.as("ann:s3cret@", ca), "open", "group", 100)
+	require.Zero(t, k.next().Event.OriginalEvent().EventNumber)
+
+	// When she loses the right, with slots left for what is appended then
+	setMetadata(t, socket, "open", map[string]any{"$r": "bob"})
+	appendTo(t, socket, "open", esdb.Any{}, events(1)...)
+
+	// Then she gets what is on its way, and no more
+	select {
+	case err := <-k.dropped:
+		require.Equal(t, codes.PermissionDenied, status.Code(err))
+	case <-time.After(time.Minute):
+		require.Fail(t, "the consuming goes on")
+	}
+	require.Less(t, len(k.events), before)
+}

@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	groupTick     = 250 * time.Millisecond // between two looks at what is due
-	groupBytesMax = 16 << 20               // of events read ahead for one persistent subscription
-	retriesSpent  = "Reached retry count"
+	groupTick    = 250 * time.Millisecond // between two looks at what is due
+	readAheadMax = 10_000                 // events, whatever the settings ask for
+	retriesSpent = "Reached retry count"
 )
 
 // A group is one persistent subscription. It reads its stream ahead into a
@@ -38,7 +38,7 @@ type group struct {
 	mu        sync.Mutex
 	consumers []*consumer
 	buffer    []*message // read, in order, for nobody yet
-	bytes     int        // of buffer
+	bytes     int        // that buffer holds
 	retry     []*message // to be sent again, in order, replayed ones behind
 	parking   []*message // on their way to the parked ones
 	live      bool       // at the end of what it reads
@@ -55,7 +55,9 @@ type group struct {
 	measured  measurement
 }
 
-// A message is an event on its way to a consumer and back.
+// A message is an event on its way to a consumer and back. Once it was sent, and
+// while others hold enough, it is without the event's bytes: they are read again
+// from the log when they are needed. So who stalls costs little.
 type message struct {
 	record  log.Record
 	target  *log.Record // what it links to, if that was asked for
@@ -176,7 +178,7 @@ func (g *group) read(ctx context.Context) (more bool) {
 	if again, err := g.readParked(ctx); again || err != nil {
 		return again && err == nil
 	}
-	page, more, err := g.source.page(ctx, int(g.settings.ReadBatch))
+	page, more, err := g.source.page(ctx, g.batch())
 	messages := make([]*message, 0, len(page))
 	passed, counted := g.passed, g.counted // nobody else changes these two
 	for _, record := range page {
@@ -193,7 +195,7 @@ func (g *group) read(ctx context.Context) (more bool) {
 		if g.filter != nil && !g.filter.match(record) {
 			continue
 		}
-		if err = errors.Join(err, g.resolve(ctx, m)); err != nil {
+		if err = errors.Join(err, g.prepare(ctx, m)); err != nil {
 			break
 		}
 		messages = append(messages, m)
@@ -208,12 +210,45 @@ func (g *group) read(ctx context.Context) (more bool) {
 	}
 	g.passed, g.counted, g.live = passed, counted, !more
 	for _, m := range messages {
-		g.bytes += m.size()
-		g.buffer = append(g.buffer, m)
+		g.hold(m)
 	}
 	return more
 }
 
+// prepare finds out what takes the event's bytes.
+func (g *group) prepare(ctx context.Context, m *message) (err error) {
+	if g.settings.ResolveLinks && m.record.Type == linkType {
+		m.target, m.link, err = g.service.resolve(ctx, m.record)
+	}
+	if g.settings.Strategy.pins() {
+		m.pin = g.pinOf(m)
+	}
+	return err
+}
+
+// hold puts a message into the buffer; with its bytes if they are within a reader's
+// share.
+func (g *group) hold(m *message) {
+	if size := m.size(); g.bytes > 0 && g.bytes+size > g.service.readers.share() {
+		g.letGo(m)
+	}
+	g.bytes += m.size()
+	g.buffer = append(g.buffer, m)
+}
+
+func (g *group) letGo(m *message) {
+	if g.service.readers.hoard {
+		return
+	}
+	m.record.Event = nil
+	if m.target != nil {
+		target := *m.target // the message's copy may just be sent
+		target.Event = nil
+		m.target = &target
+	}
+}
+
+// size is what a message holds.
 func (m *message) size() int {
 	if m.target != nil {
 		return len(m.record.Event) + len(m.target.Event)
@@ -221,20 +256,29 @@ func (m *message) size() int {
 	return len(m.record.Event)
 }
 
-func (g *group) resolve(ctx context.Context, m *message) (err error) {
-	if g.settings.ResolveLinks && m.record.Type == linkType {
-		m.target, m.link, err = g.service.resolve(ctx, m.record)
+func sizeOf(messages []*message) (size int) {
+	for _, m := range messages {
+		size += m.size()
 	}
-	return err
+	return size
 }
 
-// hasRoom tells whether the next batch fits into the buffer.
+// hasRoom tells whether the next batch fits into the buffer. One is enough, but
+// where events wait for a consumer that is busy, and another is not.
 func (g *group) hasRoom() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	used := len(g.buffer) + len(g.retry)
-	return len(g.consumers) > 0 && !g.quits() && int(g.settings.HistoryBuffer)-used >= int(g.settings.ReadBatch) && g.bytes < groupBytesMax
+	if len(g.consumers) == 0 || g.quits() {
+		return false
+	}
+	if len(g.buffer) >= g.batch() && !(g.settings.Strategy.pins() && slices.ContainsFunc(g.consumers, g.takes)) {
+		return false
+	}
+	return min(int(g.settings.HistoryBuffer), readAheadMax)-len(g.buffer)-len(g.retry) >= g.batch()
 }
+
+// batch is how many events are read at once.
+func (g *group) batch() int { return min(int(g.settings.ReadBatch), pageEvents) }
 
 func (g *group) quits() bool {
 	select {
@@ -253,10 +297,7 @@ func (g *group) dispatch() {
 	if len(g.retry) == 0 || g.settings.Strategy.pins() {
 		before := len(g.buffer)
 		if g.buffer = g.handOut(g.buffer); len(g.buffer) < before {
-			g.bytes = 0
-			for _, m := range g.buffer {
-				g.bytes += m.size()
-			}
+			g.bytes = sizeOf(g.buffer)
 		}
 	}
 }
@@ -281,7 +322,8 @@ func (g *group) handOut(messages []*message) (left []*message) {
 	return left
 }
 
-// expire takes back what consumers have held for too long.
+// expire takes back what consumers have held for too long, and the bytes of what
+// they take too long to receive.
 func (g *group) expire() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -290,7 +332,25 @@ func (g *group) expire() {
 		for _, m := range c.overdue(now) {
 			g.again(m)
 		}
+		c.bytes = g.trim(c.outbox, c.bytes)
 	}
+	g.bytes = g.trim(g.buffer, g.bytes)
+}
+
+// trim lets go of what is beyond a reader's share, which is less when more came.
+func (g *group) trim(messages []*message, held int) int {
+	share := g.service.readers.share()
+	if held <= share {
+		return held
+	}
+	held = 0
+	for _, m := range messages {
+		if held+m.size() > share {
+			g.letGo(m)
+		}
+		held += m.size()
+	}
+	return held
 }
 
 // again sends a message once more, or parks it when that was tried often enough.
@@ -307,6 +367,7 @@ func (g *group) again(m *message) {
 func (g *group) requeue(m *message) {
 	m.retries++
 	m.due = time.Time{}
+	g.letGo(m)
 	place := len(g.retry)
 	if m.parked < 0 {
 		place, _ = slices.BinarySearchFunc(g.retry, m, func(a, b *message) int {

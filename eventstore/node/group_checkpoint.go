@@ -213,7 +213,7 @@ func (g *group) readParked(ctx context.Context) (more bool, err error) {
 		m := &message{parked: link.Revision}
 		if isLink && target != nil {
 			m.record, m.at = *target, target.Revision
-			err = g.resolve(ctx, m)
+			err = g.prepare(ctx, m)
 		}
 		if err != nil {
 			return false, err
@@ -221,6 +221,7 @@ func (g *group) readParked(ctx context.Context) (more bool, err error) {
 		g.mu.Lock()
 		g.replaying.take(link.Revision)
 		if isLink && target != nil {
+			g.letGo(m)
 			g.retry = append(g.retry, m)
 		} else {
 			g.replaying.settle(link.Revision) // nothing is left to be sent

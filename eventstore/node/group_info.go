@@ -46,7 +46,7 @@ func (g *group) info() *persistent.SubscriptionInfo {
 	i.CountSinceLastMeasurement, i.AveragePerSecond = g.measured.look(now)
 	for _, c := range g.consumers {
 		about := proto.CloneOf(c.about)
-		about.TotalItems, about.AvailableSlots, about.InFlightMessages = c.measured.total, int32(c.room()), int32(c.held)
+		about.TotalItems, about.AvailableSlots, about.InFlightMessages = c.measured.total, int32(c.slots-c.held), int32(c.held)
 		about.CountSinceLastMeasurement, about.AverageItemsPerSecond = c.measured.look(now)
 		i.Connections = append(i.Connections, about)
 		i.TotalInFlightMessages += int32(c.held)

@@ -15,9 +15,14 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"daybook.example/eventstore/log"
 )
 
-const slotsMax = 10_000 // events that one consumer may hold
+const (
+	slotsMax   = 10_000 // events that one consumer may hold
+	lettersMax = 64     // of them that wait to be sent
+)
 
 type nackAction = persistent.ReadReq_Nack_Action
 
@@ -34,6 +39,7 @@ type consumer struct {
 	holding  map[uuid.UUID][]*message // by event ID; two of one ID are two
 	held     int
 	outbox   []*message
+	bytes    int // that outbox holds
 	ready    chan struct{}
 	dropped  chan struct{}
 	drop     func()
@@ -57,7 +63,11 @@ func newConsumer(ctx context.Context, slots int) *consumer {
 	return c
 }
 
-func (c *consumer) room() int { return c.slots - c.held }
+// takes tells whether a consumer may be given another event: it has a slot for it,
+// and what it was given and not sent yet is within a reader's share.
+func (g *group) takes(c *consumer) bool {
+	return c.held < c.slots && (g.service.readers.hoard || len(c.outbox) < lettersMax && c.bytes < g.service.readers.share())
+}
 
 func (c *consumer) give(m *message, timeout time.Duration) {
 	if timeout > 0 {
@@ -67,6 +77,11 @@ func (c *consumer) give(m *message, timeout time.Duration) {
 	c.held++
 	c.measured.count()
 	c.outbox = append(c.outbox, m)
+	c.bytes += m.size()
+	c.wake()
+}
+
+func (c *consumer) wake() {
 	select {
 	case c.ready <- struct{}{}:
 	default:
@@ -93,6 +108,7 @@ func (c *consumer) overdue(now time.Time) (late []*message) {
 		if m := same[0]; !m.due.IsZero() && now.After(m.due) {
 			late = append(late, c.take(id))
 			c.outbox = slices.DeleteFunc(c.outbox, func(o *message) bool { return o == m })
+			c.bytes = sizeOf(c.outbox)
 		}
 	}
 	slices.SortFunc(late, func(a, b *message) int { return int(a.at - b.at) })
@@ -123,6 +139,8 @@ func (g *groups) Read(srv persistent.PersistentSubscriptions_ReadServer) error {
 		return err
 	}
 	defer found.leave(c)
+	g.service.readers.count.Add(1)
+	defer g.service.readers.count.Add(-1)
 	if err := srv.Send(&persistent.ReadResp{Content: &persistent.ReadResp_SubscriptionConfirmation_{
 		SubscriptionConfirmation: &persistent.ReadResp_SubscriptionConfirmation{SubscriptionId: key.String()},
 	}}); err != nil {
@@ -235,12 +253,20 @@ func eventIDs(messages []*shared.UUID) []uuid.UUID {
 
 // deliver sends a consumer what it is given, until one of the two has enough.
 func (g *group) deliver(srv persistent.PersistentSubscriptions_ReadServer, c *consumer, textIDs bool, ended <-chan error) error {
-	ctx := srv.Context()
+	ctx, flight := srv.Context(), newInFlight()
 	for {
 		select {
 		case <-c.ready:
-			for _, m := range g.letters(c) {
-				if err := srv.SendMsg(m.encode(textIDs)); err != nil {
+			if err := g.service.may(ctx, reading, g.key.Stream); err != nil { // the right may have been lost meanwhile
+				return err
+			}
+			letters := g.letters(c)
+			for i, m := range letters {
+				letters[i] = message{} // nobody else holds its bytes
+				if err := g.recall(ctx, &m); err != nil {
+					return err
+				}
+				if err := g.service.push(srv, flight, m.encode(textIDs)); err != nil {
 					return err
 				}
 			}
@@ -258,17 +284,44 @@ func (g *group) deliver(srv persistent.PersistentSubscriptions_ReadServer, c *co
 	}
 }
 
-// letters are copies: while one is being sent, its message's time may be over, and
-// it is tried once more.
-func (g *group) letters(c *consumer) []message {
+// letters are copies of what a consumer is sent next: while one is being sent, its
+// message's time may be over, and it is tried once more. They hold a share of bytes,
+// or are one that has let go of them.
+func (g *group) letters(c *consumer) (letters []message) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	letters := make([]message, len(c.outbox))
-	for i, m := range c.outbox {
-		letters[i] = *m
+	full := !g.takes(c)
+	for len(c.outbox) > 0 {
+		m := c.outbox[0]
+		if m.size() == 0 && len(letters) > 0 {
+			c.wake()
+			break
+		}
+		letters = append(letters, *m)
+		g.letGo(m)
+		c.outbox[0], c.outbox = nil, c.outbox[1:]
 	}
-	c.outbox = nil
+	c.bytes = sizeOf(c.outbox)
+	if full {
+		g.nudge()
+	}
 	return letters
+}
+
+// recall reads again what a letter has let go of.
+func (g *group) recall(ctx context.Context, m *message) (err error) {
+	if m.record.Event == nil {
+		m.record, err = g.service.log.ReadAt(m.record.Position)
+	}
+	if err == nil && m.target != nil && m.target.Event == nil {
+		var target log.Record
+		target, err = g.service.log.ReadAt(m.target.Position)
+		m.target = &target
+	}
+	if err != nil {
+		return g.service.failure(ctx, g.key.Stream, err)
+	}
+	return nil
 }
 
 func (g *group) whyDropped(ctx context.Context) error {

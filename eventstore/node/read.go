@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
 
 	"daybook.example/eventstore/log"
@@ -271,11 +272,13 @@ func (s sender) event(r log.Record) error {
 }
 
 // push sends an event when the reader took enough of those before it.
-func (s sender) push(event wire) error {
-	if err := s.flight.take(s.Context(), len(event), s.service.readers.share()); err != nil {
+func (s sender) push(event wire) error { return s.service.push(s, s.flight, event) }
+
+func (s *service) push(call grpc.ServerStream, flight *inFlight, event wire) error {
+	if err := flight.take(call.Context(), len(event), s.readers.share()); err != nil {
 		return status.FromContextError(err).Err()
 	}
-	return s.SendMsg(newFlying(event, s.flight))
+	return call.SendMsg(newFlying(event, flight))
 }
 
 // resolve finds what a link points to, nil when that is missing, deleted or

@@ -37,13 +37,13 @@ func (s strategy) pins() bool { return s == pinned || s == pinnedByCorrelation }
 // turn the one that was served longer ago comes first.
 func (g *group) choose(m *message) *consumer {
 	if g.settings.Strategy.pins() {
-		if c := g.pinnedTo(m); c != nil && c.room() > 0 {
+		if c := g.pinnedTo(m); c != nil && g.takes(c) {
 			return c
 		}
 		return nil
 	}
 	for i, c := range g.consumers {
-		if c.room() == 0 {
+		if !g.takes(c) {
 			continue
 		}
 		if g.settings.Strategy == roundRobin {
@@ -57,9 +57,6 @@ func (g *group) choose(m *message) *consumer {
 // pinnedTo gives each pin to the consumer that scores highest for it: when one
 // comes or goes, only what it gets or had changes hands.
 func (g *group) pinnedTo(m *message) (best *consumer) {
-	if m.pin == "" {
-		m.pin = g.pinOf(m)
-	}
 	highest := uint64(0)
 	for _, c := range g.consumers {
 		h := fnv.New64a()
@@ -93,8 +90,10 @@ func (g *group) pinOf(m *message) string {
 			}
 		}
 	}
-	if target, _, ok := linkTarget(m.record); ok && m.record.Type == linkType {
-		return target
+	if m.record.Type == linkType {
+		if target, _, ok := linkTarget(m.record); ok {
+			return target
+		}
 	}
 	return m.record.Stream
 }
