@@ -40,18 +40,19 @@ CHECKS = 10000
 LONG = 1000
 FUZZ = 180
 LEVEL = ci
+TIMEOUT = 60m
 
 .PHONY: numbers
 numbers: postgres ## run the properties and fault tests at CI's numbers
-	go test $(filter-out ./domain/employee,$(AGGREGATES)) ./commands -count=1 -timeout 30m -run '^TestProperties$$|DuplicateDeliveries' -rapid.checks=$(CHECKS) -rapid.steps=200
+	go test $(filter-out ./domain/employee,$(AGGREGATES)) ./commands -count=1 -timeout $(TIMEOUT) -run '^TestProperties$$|DuplicateDeliveries' -rapid.checks=$(CHECKS) -rapid.steps=200
 	@# A list of 200 commands costs an employee, whose every day is checked, 100 ms and more: long lists are fewer here.
-	go test ./domain/employee -count=1 -timeout 30m -run '^TestProperties$$' -rapid.checks=$(CHECKS)
-	go test ./domain/employee -count=1 -timeout 30m -run '^TestProperties$$' -rapid.checks=$(LONG) -rapid.steps=200
-	go test ./eventstore/log -count=1 -timeout 10m -run ClockThatJumps -rapid.checks=1000
-	DAYBOOK_TEST_LEVEL=ci go test -race -count=1 -timeout 10m ./eventstore/subscription
-	DAYBOOK_TEST_LEVEL=$(LEVEL) go test -tags failpoints ./eventstore/log -count=1 -timeout 60m -run 'AtAnyStep|ThatForgets'
-	DAYBOOK_TEST_LEVEL=$(LEVEL) go test ./eventstore/... -count=1 -timeout 60m -skip TheClientsOwnSuite
-	DAYBOOK_TEST_LEVEL=ci go test -count=1 -timeout 20m ./test/...
+	go test ./domain/employee -count=1 -timeout $(TIMEOUT) -run '^TestProperties$$' -rapid.checks=$(CHECKS)
+	go test ./domain/employee -count=1 -timeout $(TIMEOUT) -run '^TestProperties$$' -rapid.checks=$(LONG) -rapid.steps=200
+	go test ./eventstore/log -count=1 -timeout $(TIMEOUT) -run ClockThatJumps -rapid.checks=1000
+	DAYBOOK_TEST_LEVEL=ci go test -race -count=1 -timeout $(TIMEOUT) ./eventstore/subscription
+	DAYBOOK_TEST_LEVEL=$(LEVEL) go test -tags failpoints ./eventstore/log -count=1 -timeout $(TIMEOUT) -run 'AtAnyStep|ThatForgets'
+	DAYBOOK_TEST_LEVEL=$(LEVEL) go test ./eventstore/... -count=1 -timeout $(TIMEOUT) -skip TheClientsOwnSuite
+	DAYBOOK_TEST_LEVEL=$(LEVEL) go test -count=1 -timeout $(TIMEOUT) ./test/...
 
 .PHONY: conformance
 conformance: ## put the node to the official client's own tests and to ours (a minute and a half)
@@ -63,7 +64,7 @@ fuzz: postgres ## fuzz every decoder, HTTP handler and gRPC method for three min
 
 .PHONY: nightly
 nightly: ## the same with ten times the numbers (hours)
-	$(MAKE) ci CHECKS=100000 LONG=10000 FUZZ=1800 LEVEL=nightly
+	$(MAKE) ci CHECKS=100000 LONG=10000 FUZZ=1800 LEVEL=nightly TIMEOUT=600m
 
 .PHONY: lint
 lint: ## run golangci-lint with the versions of .tools/go.mod
