@@ -17,6 +17,7 @@ import (
 	"daybook.example/eventstore/eventstoretest"
 	"daybook.example/projections/postgres"
 	"daybook.example/projections/postgres/postgrestest"
+	"daybook.example/test/level"
 )
 
 // own is a private Postgres of the test's own, which may be killed, and a pool.
@@ -72,7 +73,7 @@ func TestADatabaseThatIsKilledUnderLoadLosesAndDoublesNothing(t *testing.T) {
 	c := &crowd{store: h.Client}
 	done := c.write(writing)
 	var restarts, catchUps []time.Duration
-	for range level(3, 30, 300) {
+	for range level.Of(3, 30, 300) {
 		time.Sleep(time.Duration(rand.IntN(100)) * time.Millisecond) // somewhere in the middle
 		end(t, h.pool, endings[rand.IntN(len(endings))])
 		began := time.Now()

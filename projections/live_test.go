@@ -17,6 +17,7 @@ import (
 	"daybook.example/domain"
 	"daybook.example/eventstore"
 	"daybook.example/projections"
+	"daybook.example/test/level"
 )
 
 const (
@@ -148,7 +149,7 @@ const everything = `select md5(string_agg(x::text, ',' order by x::text collate 
 // a pooler too, where locks mean nothing and only the fence is left.
 func TestGivenACrowdWhenProjectorsComeAndGoThenEveryEventIsAppliedOnce(t *testing.T) {
 	t.Parallel()
-	for range level(1, 3, 50) {
+	for range level.Of(1, 3, 50) {
 		for name, pooled := range map[string]bool{"with locks": false, "behind a pooler": true} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -172,7 +173,7 @@ func (h *house) unlock() {
 
 func (h *house) comeAndGo() {
 	h.t.Helper()
-	c := &crowd{store: h.Client, each: level(25, 150, 150)}
+	c := &crowd{store: h.Client, each: level.Of(25, 150, 150)}
 	require.NoError(h.t, projections.Prepare(h.t.Context(), h.pool, h.log, counting{name: "counting"}, listing{"listing"}))
 	done := c.write(h.t.Context())
 	turns := h.churn(done)

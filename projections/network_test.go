@@ -17,6 +17,7 @@ import (
 
 	"daybook.example/eventstore"
 	"daybook.example/eventstore/eventstoretest"
+	"daybook.example/test/level"
 	"daybook.example/test/network"
 )
 
@@ -63,7 +64,7 @@ func TestGivenBadNetworksThenProjectorsLoseAndDoubleNothing(t *testing.T) {
 		runners, stop := outside.start(counting{name: "counting"}, listing{"listing"})
 		writing, rest := context.WithCancel(t.Context())
 		done := c.write(writing)
-		faults := level(20, 300, 3000)
+		faults := level.Of(20, 300, 3000)
 		for range faults {
 			time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond)
 			networks[rand.IntN(len(networks))].Fail()

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"runtime"
 	"slices"
 	"sync/atomic"
@@ -19,6 +18,7 @@ import (
 	"daybook.example/eventstore"
 	"daybook.example/eventstore/eventstoretest"
 	"daybook.example/eventstore/subscription"
+	"daybook.example/test/level"
 )
 
 func newFeed(t *testing.T, c subscription.FeedConfig) *subscription.Feed {
@@ -189,10 +189,7 @@ func laggards(t *testing.T, seed uint64, prepare func(*subscription.Feed)) (subs
 	random := rand.New(rand.NewPCG(seed, 0))
 	node := eventstoretest.Start(t)
 	client := node.Connect()
-	total := 1000 // events
-	if level := os.Getenv("DAYBOOK_TEST_LEVEL"); level == "ci" || level == "nightly" {
-		total = 20_000
-	}
+	total := level.Of(1000, 20_000, 20_000) // events
 	c := class{feed: newFeed(t, subscription.FeedConfig{Client: client, MaxEvents: 32})}
 	prepare(c.feed)
 	c.enrol(t, &pupil{}, 0)
