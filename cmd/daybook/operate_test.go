@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -11,6 +14,9 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+
+	"daybook.example/eventstore"
+	"daybook.example/projections/postgres/postgrestest"
 )
 
 // takeoverMax is how long a read model may be without an owner after a kill -9.
@@ -165,4 +171,79 @@ func TestEachOfSeveralProcessesMayBeKilled(t *testing.T) {
 	api.stop(t)
 	owner.stop(t)
 	node.stop(t)
+}
+
+// The API and the projectors are two processes: who reads behind a write is told
+// the truth in time, whatever becomes of the projectors.
+func TestReadingBehindAWriteWorksAcrossProcesses(t *testing.T) {
+	t.Parallel()
+	dir, pool := folder(t), postgrestest.New(t)
+	env := []string{"DAYBOOK_DATABASE=" + pool.Config().ConnString()}
+	node := startWith(t, env, "serve", "--roles", "node,api", "--dir", dir)
+	projectors := startWith(t, env, "serve", "--roles", "projections", "--dir", dir)
+	token, err := os.ReadFile(filepath.Join(dir, "admin.token"))
+	require.NoError(t, err)
+	call := func(method, path, body string) *http.Response {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), method, node.of("API")+path, strings.NewReader(body))
+		require.NoError(t, err)
+		r.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+		r.Header.Set("Content-Type", "application/json")
+		got, err := http.DefaultClient.Do(r)
+		require.NoError(t, err)
+		t.Cleanup(func() { got.Body.Close() })
+		return got
+	}
+	location := func(name string) (id, position string) {
+		t.Helper()
+		got := call(http.MethodPost, "/v1/organisation/locations", `{"name":"`+name+`"}`)
+		require.Equal(t, http.StatusCreated, got.StatusCode)
+		var made struct{ ID string }
+		require.NoError(t, json.NewDecoder(got.Body).Decode(&made))
+		return made.ID, got.Header.Get("Daybook-Position")
+	}
+	behind := func(position string) (got *http.Response, code string, text string) {
+		t.Helper()
+		got = call(http.MethodGet, "/v1/audit/events?limit=500&after="+url.QueryEscape(position), "")
+		body, err := io.ReadAll(got.Body)
+		require.NoError(t, err)
+		var problem struct{ Code string }
+		_ = json.Unmarshal(body, &problem)
+		return got, problem.Code, string(body)
+	}
+
+	for n := range 20 {
+		id, position := location(strconv.Itoa(n))
+		got, _, text := behind(position)
+		require.Equal(t, http.StatusOK, got.StatusCode, text)
+		require.Contains(t, text, id)
+		at, err := eventstore.ParsePosition(got.Header.Get("Daybook-Position"))
+		require.NoError(t, err)
+		want, err := eventstore.ParsePosition(position)
+		require.NoError(t, err)
+		require.False(t, at.Less(want), "the answer is of %s", at)
+	}
+
+	require.Equal(t, http.StatusOK, call(http.MethodPost, "/v1/projections/audit_log/pause", `{}`).StatusCode)
+	_, position := location("paused")
+	got, code, _ := behind(position)
+	require.Equal(t, http.StatusServiceUnavailable, got.StatusCode)
+	require.Equal(t, "read-model-paused", code)
+	require.Equal(t, http.StatusOK, call(http.MethodPost, "/v1/projections/audit_log/resume", `{}`).StatusCode)
+	require.Eventually(t, func() bool { got, _, _ := behind(position); return got.StatusCode == http.StatusOK }, readyMax, 100*time.Millisecond)
+
+	projectors.kill()
+	_, position = location("nobody there")
+	began := time.Now()
+	got, code, _ = behind(position)
+	require.Equal(t, []any{http.StatusServiceUnavailable, "not-reached", "1"}, []any{got.StatusCode, code, got.Header.Get("Retry-After")})
+	require.GreaterOrEqual(t, time.Since(began), 5*time.Second, "it waits for as long as it says")
+
+	_, err = pool.Exec(t.Context(), "update daybook.projection_checkpoint set state = 'halted' where name = 'audit_log'")
+	require.NoError(t, err)
+	got, code, _ = behind(position)
+	require.Equal(t, []any{http.StatusServiceUnavailable, "read-model-halted"}, []any{got.StatusCode, code})
+
+	startWith(t, env, "serve", "--roles", "projections", "--dir", dir)
+	require.Eventually(t, func() bool { got, _, _ := behind(position); return got.StatusCode == http.StatusOK }, readyMax, 100*time.Millisecond)
 }
