@@ -46,7 +46,7 @@ type Health struct {
 // A sight is what was last seen of a version of a projection.
 type sight struct {
 	name, version string
-	read          bool // by readers; others are built or kept
+	role          string // of the processes that run it; "" for one that is being built or kept
 	state, why    string
 	position      Position
 	owned         bool
@@ -113,7 +113,7 @@ func (h *Health) look(ctx context.Context) {
 }
 
 func (h *Health) standings(ctx context.Context) (map[string]*sight, error) {
-	rows, err := h.options.Pool.Query(ctx, `select name, version::text, v.phase = 'active', state, commit_pos, prepare_pos,
+	rows, err := h.options.Pool.Query(ctx, `select name, version::text, case v.phase when 'active' then 'projections' when 'outside' then 'processes' else '' end, state, commit_pos, prepare_pos,
 			concat_ws('; ', failure->>'reason', failure->>'hint'),
 			exists (select from daybook.projection_session s where s.name = c.name and s.version = c.version and s.owner)
 		from daybook.projection_checkpoint c join daybook.projection_version v using (name, version)`)
@@ -122,7 +122,7 @@ func (h *Health) standings(ctx context.Context) (map[string]*sight, error) {
 	}
 	found := map[string]*sight{}
 	var s sight
-	_, err = pgx.ForEachRow(rows, []any{&s.name, &s.version, &s.read, &s.state, &s.position.Commit, &s.position.Prepare, &s.why, &s.owned}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&s.name, &s.version, &s.role, &s.state, &s.position.Commit, &s.position.Prepare, &s.why, &s.owned}, func() error {
 		one := s
 		found[s.name+" "+s.version] = &one
 		return nil
@@ -194,12 +194,12 @@ func (h *Health) trouble(s *sight, now time.Time) string {
 		return !since.IsZero() && now.Sub(since) >= patience
 	}
 	switch {
-	case !s.read || s.state == string(Paused):
+	case s.role == "" || s.state == string(Paused):
 		return ""
 	case s.state == string(Halted):
 		return s.name + " is halted: " + s.why
 	case over(s.unowned, h.options.Unowned):
-		return s.name + " is run by no process: start one with role projections"
+		return s.name + " is run by no process: start one with role " + s.role
 	case over(s.still, h.options.Still):
 		return fmt.Sprintf("%s stands at %s while the log is at %s: see the log of its process, or daybook projections takeover %s", s.name, s.position, s.head, s.name)
 	}

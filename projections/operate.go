@@ -38,7 +38,7 @@ func Stand(ctx context.Context, pool *pgxpool.Pool, name string, version int) (s
 			coalesce((select process from daybook.projection_session s where s.name = c.name and s.version = c.version and s.owner limit 1), ''),
 			array(select process from daybook.projection_session s where s.name = c.name and s.version = c.version and not s.owner order by process)
 		from daybook.projection_checkpoint c join daybook.projection_version v using (name, version)
-		where name = $1 and (version = $2 or $2 = 0 and v.phase = 'active')`, name, version).
+		where name = $1 and (version = $2 or $2 = 0 and v.phase in ('active', 'outside'))`, name, version).
 		Scan(&s.Name, &s.Version, &s.State, &s.Position.Commit, &s.Position.Prepare, &s.Owner, &s.Standby)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return s, unheardOf(ctx, pool, version)
