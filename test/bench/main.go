@@ -30,11 +30,12 @@ func main() {
 	round := flag.Duration("round", 2*time.Second, "how long each of them")
 	events := flag.Int("events", 1_000_000, "how many are in the log of the group large")
 	held := flag.Duration("held", 5*time.Second, "how long a read model is held back at a time")
+	rate := flag.Int("rate", 0, "the one rate of the group visible, a second: 100, 1000 or 5000; 0 = all")
 	only := flag.String("only", "", "one group of figures, such as commands")
 	profile := flag.String("profile", "", "file for a CPU profile of this process: of client, node and engine in the store groups")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	b := &bench{binary: *binary, data: *data, peers: *peers, only: *only, events: *events, pairs: *pairs, round: *round, holdFor: *held}
+	b := &bench{binary: *binary, data: *data, peers: *peers, only: *only, events: *events, pairs: *pairs, round: *round, rate: *rate, holdFor: *held}
 	err := profiled(*profile, func() error { return b.run(ctx) })
 	stop()
 	if err != nil {
@@ -61,7 +62,7 @@ func profiled(file string, work func() error) (err error) {
 
 type bench struct {
 	binary, data, peers, only string
-	pairs, events             int
+	pairs, events, rate       int
 	round, holdFor            time.Duration
 	table                     *tabwriter.Writer
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -49,16 +50,36 @@ func memory(pid int, name string) int {
 
 const ticksPerSecond = 100 // of /proc; Linux has had no other for user space
 
-// cpuOf is what a process has used, to a hundredth of a second.
-func cpuOf(pid int) time.Duration {
+// stat are the numbers that /proc has of a process: its parent is 1, what it has
+// used 11 and 12, and what its children had that have ended 13 and 14.
+func stat(pid int) (numbers [15]int) {
 	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return 0
+		return numbers
 	}
 	fields := strings.Fields(string(content[strings.LastIndexByte(string(content), ')')+1:]))
-	user, _ := strconv.Atoi(fields[11])
-	system, _ := strconv.Atoi(fields[12])
-	return time.Duration(user+system) * time.Second / ticksPerSecond
+	for i := range numbers {
+		numbers[i], _ = strconv.Atoi(fields[i])
+	}
+	return numbers
+}
+
+// cpuOf is what a process has used, to a hundredth of a second.
+func cpuOf(pid int) time.Duration {
+	s := stat(pid)
+	return time.Duration(s[11]+s[12]) * time.Second / ticksPerSecond
+}
+
+// cpuBelow is what the processes have used that a process has started, and theirs.
+func cpuBelow(pid int) (used time.Duration) {
+	all, _ := filepath.Glob("/proc/[0-9]*")
+	for _, folder := range all {
+		child, _ := strconv.Atoi(filepath.Base(folder))
+		if s := stat(child); s[1] == pid {
+			used += time.Duration(s[11]+s[12]+s[13]+s[14])*time.Second/ticksPerSecond + cpuBelow(child)
+		}
+	}
+	return used
 }
 
 // ownCPU is what this process has used.

@@ -25,14 +25,24 @@ func (b *bench) visible(ctx context.Context) error {
 			return err
 		}
 		for _, rate := range []int{100, 1000, 5000} {
+			if b.rate != 0 && b.rate != rate {
+				continue
+			}
 			if err := p.Client().CaughtUp(ctx); err != nil {
 				return err
 			}
 			o := observation{people: people}
+			program, database := cpuOf(p.PID()), cpuBelow(p.PID())
 			if err := o.at(ctx, rate); err != nil {
 				return err
 			}
+			if err := p.Client().CaughtUp(ctx); err != nil {
+				return err
+			}
+			sent := float64(rate) * visibleFor.Seconds()
 			at := fmt.Sprintf("%d/s: ", rate)
+			b.row(at+"CPU us a command: the program; Postgres", fmt.Sprintf("%.0f; %.0f",
+				float64((cpuOf(p.PID())-program).Microseconds())/sent, float64((cpuBelow(p.PID())-database).Microseconds())/sent), "")
 			if o.late > 0 {
 				b.row(at+"not sustained", fmt.Sprintf("%d of %d questions were not answered within 5 s", o.late, o.late+len(o.seen)), "")
 			}
@@ -90,7 +100,7 @@ func (o *observation) one(ctx context.Context, due time.Time, look bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
-	case code == "not-reached":
+	case code == "not-reached" || code == "database-unavailable":
 		o.late++
 	case err != nil:
 		o.failed = err
