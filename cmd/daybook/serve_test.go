@@ -265,6 +265,7 @@ func TestWhatCannotBeginSaysWhyAndTheWayOut(t *testing.T) {
 		"verb":             {nil, []string{"audit", "everything"}, "daybook audit --help lists them"},
 		"flag":             {nil, []string{"serve", "--fast"}, "daybook serve --help lists the flags"},
 		"nothing there":    {nil, []string{"audit", "log"}, "holds nothing of Daybook"},
+		"at once":          {nil, []string{"serve", "--at-once", "0"}, "--at-once is 0 — give a number from 1 on"},
 		"role of a token":  {nil, []string{"token", "issue", "--role", "boss"}, "role is one of employee, hr"},
 		"certificate":      {own, []string{"serve", "--tls-cert", file, "--tls-key", file}, "--tls-cert and --tls-key name PEM files"},
 		"import of what":   {nil, []string{"import", "adventureworks", open}, "it lacks hr/Department.csv"},
