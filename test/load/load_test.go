@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"daybook.example/test/level"
 	"daybook.example/test/program"
 )
 
@@ -13,19 +14,8 @@ import (
 // or watches what one process uses of it.
 func TestMain(m *testing.M) { os.Exit(program.Main(m)) }
 
-// level is how much a test does, by DAYBOOK_TEST_LEVEL.
-func level(few, ci, nightly int) int {
-	switch os.Getenv("DAYBOOK_TEST_LEVEL") {
-	case "ci":
-		return ci
-	case "nightly":
-		return nightly
-	}
-	return few
-}
-
 func seconds(few, ci, nightly int) time.Duration {
-	return time.Duration(level(few, ci, nightly)) * time.Second
+	return time.Duration(level.Of(few, ci, nightly)) * time.Second
 }
 
 func median[T any](all []T, of func(T) float64) float64 {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"daybook.example/test/level"
 	"daybook.example/test/program"
 )
 
@@ -244,13 +245,13 @@ func (s *site) holds(kind string, t Tally) {
 func TestGivenFiveTimesWhatItCanDoThenTheProgramDoesWhatItCan(t *testing.T) {
 	s := open(t)
 	var all, undisturbed []verdict
-	for len(all) < level(3, 5, 5) {
+	for len(all) < level.Of(3, 5, 5) {
 		v := s.overload(seconds(2, 12, 60), seconds(1, 3, 5))
 		all = append(all, v)
 		if v.ours > oursMin {
 			undisturbed = append(undisturbed, v)
 		}
-		if level(1, 0, 0) == 1 && v.useful > usefulMin && v.waits < slowerMax && v.recovery < recoveryMax {
+		if level.Few() && v.useful > usefulMin && v.waits < slowerMax && v.recovery < recoveryMax {
 			return
 		}
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"daybook.example/test/level"
 	"daybook.example/test/program"
 )
 
@@ -160,7 +161,7 @@ func TestGivenALongTimeOfCallersWhenTheyAreGoneThenNothingOfThemIsLeft(t *testin
 	t.Logf("before %+v, after %+v; the live heap went from %.1f to %.1f MiB, %+.2f MiB/h", base, now, heap.first, heap.last, heap.slope())
 	require.True(t, back, "before %+v, after %+v", base, now)
 	require.Less(t, now.live, base.live+growthMax)
-	if level(0, 0, 1) == 1 { // a shorter time says nothing of an hour
+	if level.Of(0, 0, 1) == 1 { // a shorter time says nothing of an hour
 		require.LessOrEqual(t, heap.slope(), slopeMax)
 	}
 
