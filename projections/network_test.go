@@ -17,6 +17,7 @@ import (
 
 	"daybook.example/eventstore"
 	"daybook.example/eventstore/eventstoretest"
+	"daybook.example/projections"
 	"daybook.example/test/level"
 	"daybook.example/test/network"
 )
@@ -66,7 +67,7 @@ func TestGivenBadNetworksThenProjectorsLoseAndDoubleNothing(t *testing.T) {
 		done := c.write(writing)
 		faults := level.Of(20, 300, 3000)
 		for range faults {
-			time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond)
+			commitSoon(t, runners[rand.IntN(len(runners))])
 			networks[rand.IntN(len(networks))].Fail()
 		}
 		rest()
@@ -83,6 +84,15 @@ func TestGivenBadNetworksThenProjectorsLoseAndDoubleNothing(t *testing.T) {
 	})
 	h.exact(c)
 	require.Eventually(t, func() bool { return !strings.Contains(goroutines(), mark) }, patience, tick, "goroutines are left")
+}
+
+// commitSoon waits until a projector commits something, so that faults meet work
+// under way, and a moment more.
+func commitSoon(t *testing.T, r *projections.Runner) {
+	t.Helper()
+	before := r.Status().Position
+	require.Eventually(t, func() bool { return r.Status().Position != before }, patience, time.Millisecond)
+	time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond)
 }
 
 // goroutines are all that run, with their labels.

@@ -76,8 +76,12 @@ func TestGivenLoadWhenNetworksFailThenNothingIsLostDoubledOrLeftBehind(t *testin
 	}()
 	defer rest()
 	faults := program.Level(20, 300, 3000)
-	for range faults {
-		time.Sleep(time.Duration(rand.IntN(40)) * time.Millisecond)
+	for n := range faults {
+		l.journal.answered(t) // so that faults meet work under way
+		if n%5 == 0 {
+			caughtUp(t, home.Now.Client())
+		}
+		time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond)
 		networks.all()[rand.IntN(3)].Fail()
 	}
 	rest()
@@ -91,6 +95,18 @@ func TestGivenLoadWhenNetworksFailThenNothingIsLostDoubledOrLeftBehind(t *testin
 	client.HTTP.CloseIdleConnections()
 	leftNothing(t, home, p)
 	l.verify(t, home)
+}
+
+// answered waits until one more command is acknowledged.
+func (j *journal) answered(t *testing.T) {
+	t.Helper()
+	count := func() int {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		return len(j.with(acknowledged))
+	}
+	before := count()
+	require.Eventually(t, func() bool { return count() > before }, time.Minute, time.Millisecond)
 }
 
 // leftNothing ends a process by the signal at which it shows its goroutines, and
