@@ -40,11 +40,13 @@ func queueLabels(queue *pgx.Batch, spec Spec, events []Event) {
 		positions = append(positions, int64(event.Position.Commit))
 		prepares = append(prepares, int64(event.Position.Prepare))
 	}
-	if len(labels) == 0 {
-		return
+	// Only the first may be there already, for labels grow; to ask of all takes twice
+	// the time.
+	insert := "insert into " + spec.SchemaName() + ".label_position (label, position, prepare) select * from unnest($1::timestamptz[], $2::bigint[], $3::bigint[])"
+	if len(labels) > 0 {
+		queue.Queue(insert+" on conflict (label) do update set position = excluded.position, prepare = excluded.prepare", labels[:1], positions[:1], prepares[:1])
 	}
-	queue.Queue(`insert into `+spec.SchemaName()+`.label_position (label, position, prepare)
-		select * from unnest($1::timestamptz[], $2::bigint[], $3::bigint[])
-		on conflict (label) do update set position = excluded.position, prepare = excluded.prepare`,
-		labels, positions, prepares)
+	if len(labels) > 1 {
+		queue.Queue(insert, labels[1:], positions[1:], prepares[1:])
+	}
 }

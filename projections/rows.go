@@ -18,10 +18,11 @@ const copyMin = 32
 // many: those are copied.
 type Writes struct{ steps []write }
 
-// A write is some statements, or rows to copy.
+// A write is some statements, rows to copy, or what follows from them.
 type write struct {
 	statements *pgx.Batch
 	copied     *rowReader
+	then       func(*Writes)
 }
 
 // Queue adds a statement.
@@ -31,7 +32,8 @@ func (w *Writes) Queue(sql string, arguments ...any) *pgx.QueuedQuery {
 
 // Insert adds count rows to a table. A row's values are in the order of the
 // columns, of the Go types that appendBinary lists. Row is called once for each
-// row, by another goroutine if they are many, and not after Send.
+// row, in order: now, or during Send and by another goroutine if they are many. So
+// it may fold as it goes, while the server stores the rows before.
 func (w *Writes) Insert(table, columns string, count int, row func(i int) []any) {
 	if count >= copyMin {
 		w.steps = append(w.steps, write{copied: &rowReader{table: table, columns: columns, count: count, row: row}})
@@ -47,6 +49,9 @@ func (w *Writes) Insert(table, columns string, count int, row func(i int) []any)
 		w.Queue("insert into "+table+" ("+columns+") values ("+parameters(len(values))+")", values...)
 	}
 }
+
+// Then adds what is known only when all rows before it have been made.
+func (w *Writes) Then(more func(*Writes)) { w.steps = append(w.steps, write{then: more}) }
 
 // parameters are $1 to $n.
 func parameters(n int) string {
@@ -71,18 +76,34 @@ func (w *Writes) statements() *pgx.Batch {
 
 // Send writes.
 func (w *Writes) Send(ctx context.Context, tx pgx.Tx) error {
-	for _, step := range w.steps {
-		var err error
-		if step.copied != nil {
-			err = step.copied.send(ctx, tx)
-		} else {
-			err = tx.SendBatch(ctx, step.statements).Close()
+	queue := &pgx.Batch{}
+	flush := func() (err error) {
+		if queue.Len() > 0 {
+			err = tx.SendBatch(ctx, queue).Close()
 		}
-		if err != nil {
-			return err
+		queue = &pgx.Batch{}
+		return err
+	}
+	for steps := w.steps; len(steps) > 0; {
+		step := steps[0]
+		steps = steps[1:]
+		switch {
+		case step.then != nil:
+			var more Writes
+			step.then(&more)
+			steps = append(more.steps, steps...)
+		case step.copied != nil:
+			if err := flush(); err != nil {
+				return err
+			}
+			if err := step.copied.send(ctx, tx); err != nil {
+				return err
+			}
+		default:
+			queue.QueuedQueries = append(queue.QueuedQueries, step.statements.QueuedQueries...)
 		}
 	}
-	return nil
+	return flush()
 }
 
 // A rowReader writes rows in COPY's binary form as the connection asks for them,

@@ -356,7 +356,7 @@ func (w *Writer) index(ctx context.Context) error {
 		return err
 	})
 	if err == nil {
-		w.analyseNow(ctx)
+		w.analyseNow(ctx, fully)
 	}
 	return err
 }

@@ -50,8 +50,5 @@ func (Projection) Apply(ctx context.Context, tx pgx.Tx, events []projections.Eve
 	if err := tx.SendBatch(ctx, reads).Close(); err != nil {
 		return err
 	}
-	for _, e := range events {
-		p.record(e)
-	}
-	return p.writes().Send(ctx, tx)
+	return p.store(ctx, tx, events)
 }

@@ -51,18 +51,21 @@ func flat(of, beside fields) fields {
 }
 
 func spread(leaves fields, path string, value json.RawMessage) {
-	var members fields
-	if len(value) == 0 || value[0] != '{' || json.Unmarshal(value, &members) != nil {
+	var inner fields
+	if len(value) > 0 && value[0] == '{' {
+		inner, _ = members(value) // what is none is a leaf
+	}
+	if inner == nil {
 		if string(value) != "null" {
 			leaves[path] = value
 		}
 		return
 	}
-	if _, reference := members["personal"]; reference && len(members) == 1 {
+	if _, reference := inner["personal"]; reference && len(inner) == 1 {
 		leaves[path] = value
 		return
 	}
-	for name, member := range members {
+	for name, member := range inner {
 		spread(leaves, path+"/"+name, member)
 	}
 }

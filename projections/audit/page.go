@@ -31,7 +31,6 @@ type page struct {
 	entities map[key]*entity   // those that the batch touches or looks at
 	dated    []key
 
-	rows       []logRow
 	versions   []versionRow
 	assertions []assertionRow
 	touched    []key // in order of first touch
@@ -156,8 +155,8 @@ func (e *entity) next(s subject, r domain.Recording, event domain.Named) (folded
 	return folded{changes: changesOf(e.state, after), state: after}, nil
 }
 
-// record folds one event.
-func (p *page) record(e projections.Event) {
+// record folds one event into its row.
+func (p *page) record(e projections.Event) logRow {
 	s := p.subjects[e.Pos()]
 	s.documentNo = p.documentNo(e, s)
 	row := logRow{Event: e, subject: s, periodState: p.lateFor(e, s)}
@@ -172,7 +171,7 @@ func (p *page) record(e projections.Event) {
 			row.changes = changes
 		}
 	}
-	p.rows = append(p.rows, row)
+	return row
 }
 
 // turn makes the next version of the event's entity.

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"context"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"daybook.example/domain"
 	"daybook.example/eventstore/proof"
@@ -193,11 +195,17 @@ func changesJSON(changes []change) json.RawMessage {
 	return append(list, ']')
 }
 
-// writes are what the page adds: each state that is new is a row more, the
-// others take the place of what they were.
-func (p *page) writes() *projections.Writes {
+// store folds the events one by one as their rows are written, and then writes
+// what came of the entities: each state that is new is a row more, the others take
+// the place of what they were.
+func (p *page) store(ctx context.Context, tx pgx.Tx, events []projections.Event) error {
 	var writes projections.Writes
-	writes.Insert("audit_log", logColumns, len(p.rows), func(i int) []any { return p.rows[i].values() })
+	writes.Insert("audit_log", logColumns, len(events), func(i int) []any { return p.record(events[i]).values() })
+	writes.Then(p.storeEntities)
+	return writes.Send(ctx, tx)
+}
+
+func (p *page) storeEntities(writes *projections.Writes) {
 	writes.Insert("entity_version", versionColumns, len(p.versions), func(i int) []any { return p.versions[i].values() })
 	writes.Insert("entity_assertion", assertionColumns, len(p.assertions), func(i int) []any { return p.assertions[i].values() })
 	var fresh []key
@@ -210,8 +218,7 @@ func (p *page) writes() *projections.Writes {
 		}
 	}
 	writes.Insert("entity_state", stateColumns, len(fresh), func(i int) []any { return p.entities[fresh[i]].values(fresh[i]) })
-	again.queue(&writes)
-	return &writes
+	again.queue(writes)
 }
 
 // states are rows of entity_state to be replaced, as columns.

@@ -78,7 +78,8 @@ func (b *bench) run(ctx context.Context) (err error) {
 		of   func(context.Context) error
 	}{
 		{"start", b.starts}, {"idle", b.idle}, {"import", b.imports}, {"commands", b.commands}, {"visible", b.visible},
-		{"appends", b.appends}, {"hundreds", b.hundreds}, {"alone", b.alone}, {"filling", b.filling}, {"bytes", b.bytes}, {"reads", b.reads}, {"catchup", b.catchingUp}, {"projected", b.projects}, {"held", b.held}, {"large", b.large},
+		{"appends", b.appends}, {"hundreds", b.hundreds}, {"alone", b.alone}, {"filling", b.filling}, {"bytes", b.bytes}, {"reads", b.reads},
+		{"catchup", b.catchingUp}, {"projected", b.projects}, {"rebuild", b.rebuilds}, {"held", b.held}, {"large", b.large},
 	} {
 		if b.only != "" && b.only != group.name {
 			continue

@@ -5,6 +5,9 @@
 //	append CLIENTS DURATION   durable appends of one event, each client one after the other
 //	load TIMES                a subject of 100 events, read whole
 //	all                       all events, in order
+//	publish COUNT FILE        the first lines of a file, {stream, data} each, as events
+//	rebuild SIZE URL          those, counted and summed by stream into a Postgres table,
+//	                          with a transaction for so many
 package main
 
 import (
@@ -97,26 +100,20 @@ func newPeer(conn *nats.Conn) (*peer, error) {
 func (p *peer) serve() error {
 	out := json.NewEncoder(os.Stdout)
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
-		var what string
-		var n int
-		var during time.Duration
 		fields := strings.Fields(lines.Text())
 		if len(fields) == 0 {
 			continue
 		}
-		what = fields[0]
+		what, n, rest := fields[0], 0, ""
 		if len(fields) > 1 {
 			if _, err := fmt.Sscan(fields[1], &n); err != nil {
 				return err
 			}
 		}
 		if len(fields) > 2 {
-			var err error
-			if during, err = time.ParseDuration(fields[2]); err != nil {
-				return err
-			}
+			rest = fields[2]
 		}
-		measured, err := p.measure(what, n, during)
+		measured, err := p.measure(what, n, rest)
 		if err != nil {
 			return fmt.Errorf("%s: %w", what, err)
 		}
@@ -127,19 +124,26 @@ func (p *peer) serve() error {
 	return nil
 }
 
-func (p *peer) measure(what string, n int, during time.Duration) (answer, error) {
+func (p *peer) measure(what string, n int, rest string) (answer, error) {
 	before, began := cpu(), time.Now()
 	var a answer
 	var err error
 	switch what {
 	case "append":
-		a.Each, err = p.append(n, during)
+		var during time.Duration
+		if during, err = time.ParseDuration(rest); err == nil {
+			a.Each, err = p.append(n, during)
+		}
 		a.N = len(a.Each)
 	case "load":
 		a.Each, err = p.load(n)
 		a.N = len(a.Each) * perStream
 	case "all":
 		a.N, err = p.all()
+	case "publish":
+		a.N, err = p.publish(n, rest)
+	case "rebuild":
+		a.N, err = p.rebuild(n, rest)
 	default:
 		err = errors.New("unknown")
 	}
