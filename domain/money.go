@@ -3,7 +3,6 @@ package domain
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/bojanz/currency"
@@ -17,7 +16,10 @@ type Decimal struct{ text string }
 
 var errNoDecimal = errors.New(`a decimal number is a text such as "1234.50": at most 24 digits before the point, 12 behind, no exponent, no leading zeros`)
 
-var decimalForm = regexp.MustCompile(`^-?(0|[1-9][0-9]{0,23})(\.[0-9]{1,12})?$`)
+const (
+	wholeMax    = 24 // digits before the point
+	fractionMax = 12 // and behind
+)
 
 // exact never rounds within the digits that Decimal allows; what would is refused by parse.
 var exact = apd.BaseContext.WithPrecision(80)
@@ -25,14 +27,27 @@ var exact = apd.BaseContext.WithPrecision(80)
 // ParseDecimal reads plain decimal notation: no exponent, no plus sign, no
 // leading zeros, no negative zero.
 func ParseDecimal(text string) (Decimal, error) {
-	if !decimalForm.MatchString(text) {
+	number, negative := strings.CutPrefix(text, "-")
+	whole, fraction, pointed := strings.Cut(number, ".")
+	switch {
+	case !digits(whole, wholeMax), len(whole) > 1 && whole[0] == '0':
 		return Decimal{}, errNoDecimal
-	}
-	d, _, err := apd.NewFromString(text)
-	if err != nil || d.Negative && d.IsZero() {
+	case pointed && !digits(fraction, fractionMax):
+		return Decimal{}, errNoDecimal
+	case negative && strings.Trim(number, "0.") == "":
 		return Decimal{}, errNoDecimal
 	}
 	return Decimal{text}, nil
+}
+
+// digits reports whether text is nothing else, and neither empty nor too long.
+func digits(text string, most int) bool {
+	for i := range len(text) {
+		if text[i] < '0' || text[i] > '9' {
+			return false
+		}
+	}
+	return text != "" && len(text) <= most
 }
 
 // MustDecimal is ParseDecimal for constants.

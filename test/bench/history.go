@@ -22,7 +22,7 @@ import (
 // employee and one step in the careers of earlier ones, and entries of a book.
 const (
 	careerSteps    = 17  // after the hire, one each careerEvery blocks
-	careerEvery    = 10  //
+	careerEvery    = 10
 	entriesOfBlock = 105 // all of one period
 	blocksOfPeriod = 10  // of one book
 	books          = 8
@@ -35,6 +35,7 @@ const (
 type history struct {
 	log    *log.Log
 	keys   *seal.Keyring
+	staff  bool // nothing but employees
 	blocks int // so many are there
 	events int
 	next   map[string]int64 // revision of each stream's next event
@@ -42,8 +43,8 @@ type history struct {
 	now    time.Time
 }
 
-func newHistory(l *log.Log, keys *seal.Keyring) *history {
-	return &history{log: l, keys: keys, next: map[string]int64{}, now: time.Date(2020, 1, 2, 8, 0, 0, 0, time.UTC)}
+func newHistory(l *log.Log, keys *seal.Keyring, staff bool) *history {
+	return &history{log: l, keys: keys, staff: staff, next: map[string]int64{}, now: time.Date(2020, 1, 2, 8, 0, 0, 0, time.UTC)}
 }
 
 // grow appends whole blocks until there are at least so many events.
@@ -150,6 +151,9 @@ func (h *history) block(ctx context.Context, b int) error {
 		if err := h.tell(ctx, employee.Stream(person(who)), h.career(who, step)); err != nil {
 			return err
 		}
+	}
+	if h.staff {
+		return nil
 	}
 	return h.entries(ctx, b)
 }

@@ -28,7 +28,7 @@ const peerRebuilds = 10_000 // events that the peer is given, at some thousands 
 // a subscription each, of a tenth of the events and of all, and one small
 // projection beside JetStream's (P12).
 func (b *bench) rebuilds(ctx context.Context) error {
-	return b.withHistory(ctx, b.events/10, func(s *store, h *history, d *database) error {
+	return b.withHistory(ctx, b.events/10, false, func(s *store, h *history, d *database) error {
 		id := uuid.New()
 		if _, err := s.client.NameLog(ctx, eventstore.Proposed{
 			ID: id, Type: "log-named", Data: fmt.Appendf(nil, `{"log_id":%q}`, id), Metadata: []byte(`{"schema_version":1}`),
