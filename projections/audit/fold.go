@@ -103,19 +103,18 @@ type career struct {
 	values map[stated]json.RawMessage
 }
 
-// stated is what a fact's value depends on, but for employment: a spell's end
-// changes that of its beginning.
+// stated is what a fact's value depends on: a spell's end changes that of its
+// beginning.
 type stated struct {
-	attribute employee.Attribute
-	event     uuid.UUID
+	attribute  employee.Attribute
+	event      uuid.UUID
+	employment employee.Employment // or zero
 }
 
 // value is a fact's, written once however often it is compared.
 func (c *career) value(f employee.Fact) (json.RawMessage, error) {
-	if f.Attribute == employee.AttrEmployment {
-		return domain.Marshal(f.Value)
-	}
-	by := stated{f.Attribute, f.EventID}
+	by := stated{attribute: f.Attribute, event: f.EventID}
+	by.employment, _ = f.Value.(employee.Employment)
 	if value, known := c.values[by]; known {
 		return value, nil
 	}

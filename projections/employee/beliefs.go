@@ -35,11 +35,12 @@ func entityOf(e projections.Event) (uuid.UUID, error) {
 	return id, nil
 }
 
-// stated is what a fact's value depends on, but for employment: a spell's end
-// changes that of its beginning.
+// stated is what a fact's value depends on: a spell's end changes that of its
+// beginning.
 type stated struct {
-	attribute employee.Attribute
-	event     uuid.UUID
+	attribute  employee.Attribute
+	event      uuid.UUID
+	employment employee.Employment // or zero
 }
 
 // employeeFold folds with the domain's own timeline, and writes each value once
@@ -50,9 +51,10 @@ func employeeFold() func([]employee.Assertion) ([]belief, error) {
 		facts := employee.Timeline(said)
 		believed := make([]belief, len(facts))
 		for i, fact := range facts {
-			by := stated{fact.Attribute, fact.EventID}
+			by := stated{attribute: fact.Attribute, event: fact.EventID}
+			by.employment, _ = fact.Value.(employee.Employment)
 			value, known := values[by]
-			if !known || fact.Attribute == employee.AttrEmployment {
+			if !known {
 				text, err := domain.Marshal(fact.Value)
 				if err != nil {
 					return nil, err

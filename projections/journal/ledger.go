@@ -15,6 +15,7 @@ type ledger struct {
 	known   map[subject]*fact // the open ones, nil where there is none
 	facts   []*fact           // to be stored, in an order in which one closes before the next opens
 	entries []*entry
+	entered int // so many of them are folded
 	lines   []line
 	byID    map[uuid.UUID]*entry // of entries
 	undoing []uuid.UUID          // reversals among the entries, of entries of earlier batches
@@ -37,6 +38,7 @@ func (l *ledger) expect(e projections.Event) error {
 		return fmt.Errorf("event %s of type %s is none that this projection knows", e.ID, e.Type)
 	}
 	l.known[n.documentMonth()] = nil
+	l.entries, l.byID[n.entryID] = append(l.entries, n), n
 	return nil
 }
 
@@ -67,9 +69,9 @@ func (l *ledger) enter(e projections.Event) error {
 		l.learn(about, said, e)
 		return nil
 	}
-	n, _ := entryOf(e)
+	n := l.entries[l.entered]
+	l.entered++
 	n.late = n.Period != monthOf(n.documentDate) && l.known[n.documentMonth()].isClosed()
-	l.entries, l.byID[n.entryID] = append(l.entries, n), n
 	for _, of := range n.lines {
 		l.lines = append(l.lines, line{n, of})
 	}

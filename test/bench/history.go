@@ -21,7 +21,7 @@ import (
 // What a made-up company's history is made of, block after block: the hire of one
 // employee and one step in the careers of earlier ones, and entries of a book.
 const (
-	careerSteps    = 17  // after the hire, one each careerEvery blocks
+	careerSteps    = 17 // after the hire, one each careerEvery blocks
 	careerEvery    = 10
 	entriesOfBlock = 105 // all of one period
 	blocksOfPeriod = 10  // of one book
@@ -36,7 +36,7 @@ type history struct {
 	log    *log.Log
 	keys   *seal.Keyring
 	staff  bool // nothing but employees
-	blocks int // so many are there
+	blocks int  // so many are there
 	events int
 	next   map[string]int64 // revision of each stream's next event
 	wait   []*log.Pending
