@@ -44,9 +44,11 @@ type Options struct {
 	Owner   string             // the process, for people to read; host/number by default
 }
 
-// NewFeed makes the feed that the runners of a process share.
-func NewFeed(store *eventstore.Client, logger *slog.Logger) (*subscription.Feed, error) {
-	return subscription.NewFeed(subscription.FeedConfig{Client: store, Decode: decodeAny, Logger: logger})
+// NewFeed makes the feed that the runners of a process share. How events are
+// decoded is not the caller's to say.
+func NewFeed(c subscription.FeedConfig) (*subscription.Feed, error) {
+	c.Decode = decodeAny
+	return subscription.NewFeed(c)
 }
 
 func (o Options) complete() Options {

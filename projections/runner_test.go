@@ -19,6 +19,7 @@ import (
 	"daybook.example/domain/operation"
 	"daybook.example/eventstore"
 	"daybook.example/eventstore/eventstoretest"
+	"daybook.example/eventstore/subscription"
 	"daybook.example/projections"
 	"daybook.example/projections/postgres/postgrestest"
 )
@@ -35,6 +36,7 @@ type house struct {
 	*eventstore.Client
 	pool *pgxpool.Pool
 	log  uuid.UUID
+	feed *subscription.Feed // nil until something starts
 }
 
 func open(t *testing.T) *house {
@@ -73,10 +75,13 @@ func (h *house) start(all ...projections.Projection) (runners []*projections.Run
 	require.NoError(h.t, projections.Prepare(h.t.Context(), h.pool, h.log, all...))
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	feed, err := projections.NewFeed(h.Client, eventstoretest.Quiet)
-	require.NoError(h.t, err)
+	if h.feed == nil {
+		var err error
+		h.feed, err = projections.NewFeed(subscription.FeedConfig{Client: h.Client, Logger: eventstoretest.Quiet})
+		require.NoError(h.t, err)
+	}
 	options := projections.Options{
-		Pool: h.pool, Store: h.Client, Feed: feed, Logger: eventstoretest.Quiet, Metrics: projections.NewMetrics(prometheus.NewRegistry()),
+		Pool: h.pool, Store: h.Client, Feed: h.feed, Logger: eventstoretest.Quiet, Metrics: projections.NewMetrics(prometheus.NewRegistry()),
 	}
 	for _, p := range all {
 		r := projections.NewRunner(options, p)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"daybook.example/eventstore/subscription"
 	"daybook.example/projections"
 )
 
@@ -32,7 +33,7 @@ func (m *Main) projectionsList() *cobra.Command {
 
 // run starts the projectors of the read models. They share one reading of the log.
 func (h *house) run(ctx context.Context, models []projections.Projection) error {
-	feed, err := projections.NewFeed(h.store, h.logger)
+	feed, err := projections.NewFeed(subscription.FeedConfig{Client: h.store, Logger: h.logger})
 	if err != nil {
 		return err
 	}
