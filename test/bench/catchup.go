@@ -4,60 +4,47 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"time"
 
+	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
 	"daybook.example/eventstore"
-	"daybook.example/eventstore/seal"
+	"daybook.example/eventstore/subscription"
 	"daybook.example/projections"
 	"daybook.example/projections/audit"
-	"daybook.example/projections/employee"
-	"daybook.example/projections/journal"
-	"daybook.example/test/program"
 )
 
-const (
-	toProject = 6_000 // changes of pay
-	raisers   = 16    // clients who send them
-	byHand    = 4096  // events of a batch without Watermill; with it, catching up, as many
-)
+// catchingUp measures reading a made-up company's log beside projecting it into
+// all read models, each time in a new database (P6), with one reading of the log for
+// all and without; and one read model through Watermill and without (P9).
+func (b *bench) catchingUp(ctx context.Context) error {
+	return b.withHistory(ctx, applied, func(s *store, h *history, _ *database) error {
+		if err := nameLog(ctx, s.client); err != nil {
+			return err
+		}
+		count, err := countAll(ctx, s.client)
+		if err != nil {
+			return err
+		}
+		return b.compareProjecting(ctx, s.client, count, models(h.keys))
+	})
+}
 
-// catchingUp measures reading a company's log beside projecting it into all read
-// models, each time in a new database (P6), with one reading of the log for all
-// and without; and one read model through Watermill and without (P9).
-func (b *bench) catchingUp(ctx context.Context) (err error) {
-	dir, err := os.MkdirTemp("", "daybook-bench-")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if err := b.work(ctx, dir); err != nil {
-		return err
-	}
-	s, err := openStoreIn(ctx, dir)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	keys, err := seal.Open(filepath.Join(dir, "keys"))
-	if err != nil {
-		return err
-	}
-	count, err := countAll(ctx, s.client)
-	if err != nil {
-		return err
-	}
+// nameLog gives a log its name, without which no runner starts.
+func nameLog(ctx context.Context, c *eventstore.Client) error {
+	_, err := c.NameLog(ctx, eventstore.Proposed{ID: uuid.New(), Type: "log-named", Data: fmt.Appendf(nil, `{"log_id":%q}`, uuid.New()), Metadata: []byte(`{}`)})
+	return err
+}
+
+func (b *bench) compareProjecting(ctx context.Context, c *eventstore.Client, count int, everything []projections.Projection) error {
 	read := &side{name: fmt.Sprintf("%d events: official client, catching up", count), clients: 1, events: count, one: func(ctx context.Context, _ int) error {
-		return expect(count)(catchUp(ctx, s.client, count))
+		return expect(count)(catchUp(ctx, c, count))
 	}}
-	everything := []projections.Projection{audit.New(), employee.New(keys), journal.New()}
-	shared := projecting("the same: projected into all read models, one reading for all", count, s.client, throughWatermill(true), everything...)
-	apart := projecting("the same: each reads by itself", count, s.client, throughWatermill(false), everything...)
-	watermill := projecting("the same: projected into the audit log", count, s.client, throughWatermill(false), audit.New())
-	plain := projecting("the same: without Watermill", count, s.client, withoutWatermill, audit.New())
+	shared := projecting("the same: projected into all read models, one reading for all", count, c, throughWatermill(true), everything...)
+	apart := projecting("the same: each reads by itself", count, c, throughWatermill(false), everything...)
+	watermill := projecting("the same: projected into the audit log", count, c, throughWatermill(false), audit.New())
+	plain := projecting("the same: without Watermill", count, c, withoutWatermill, audit.New())
 	if err := b.turns(ctx, read, shared, apart, watermill, plain); err != nil {
 		return err
 	}
@@ -66,30 +53,6 @@ func (b *bench) catchingUp(ctx context.Context) (err error) {
 	b.row("the same, CPU but for Postgres", spread(over(shared.cpus(), apart.cpus()), "%.2f"), "")
 	b.atLeast("through Watermill / without (P9)", over(watermill.rates(), plain.rates()), 0.95)
 	return nil
-}
-
-// work lets a company change people's pay so many times, in a folder. There are
-// few enough commands for the limit of what one principal may send.
-func (b *bench) work(ctx context.Context, dir string) error {
-	p, err := program.Start(ctx, program.Options{Binary: b.binary, Dir: dir, Args: []string{"--roles", "node,api"}, Live: true})
-	if err != nil {
-		return err
-	}
-	people, err := employ(ctx, p)
-	if err == nil {
-		clients, ctx := errgroup.WithContext(ctx)
-		for client := range raisers {
-			clients.Go(func() (err error) {
-				for n := 0; n < toProject/raisers && err == nil; n++ {
-					err = people.raise(ctx, client)
-				}
-				return err
-			})
-		}
-		err = clients.Wait()
-	}
-	_, stopped := p.Stop(20 * time.Second)
-	return errors.Join(err, stopped, p.DropCluster())
 }
 
 func countAll(ctx context.Context, c *eventstore.Client) (n int, err error) {
@@ -140,7 +103,7 @@ func throughWatermill(shared bool) projector {
 	return func(ctx context.Context, c *eventstore.Client, d *database, to eventstore.Position, models []projections.Projection) error {
 		options := projections.Options{Pool: d.pool, Store: c}
 		if shared {
-			feed, err := projections.NewFeed(c, nil)
+			feed, err := projections.NewFeed(subscription.FeedConfig{Client: c})
 			if err != nil {
 				return err
 			}
@@ -180,14 +143,14 @@ func withoutWatermill(ctx context.Context, c *eventstore.Client, d *database, to
 }
 
 func readBatches(ctx context.Context, c *eventstore.Client, to eventstore.Position, batches chan<- []projections.Event) error {
-	subscription, err := c.SubscribeAll(ctx, eventstore.Position{})
+	all, err := c.SubscribeAll(ctx, eventstore.Position{})
 	if err != nil {
 		return err
 	}
-	defer subscription.Close()
+	defer all.Close()
 	var batch []projections.Event
 	for at := (eventstore.Position{}); at.Less(to); {
-		message, err := subscription.Recv(ctx)
+		message, err := all.Recv(ctx)
 		if err != nil {
 			return err
 		}
@@ -198,7 +161,7 @@ func readBatches(ctx context.Context, c *eventstore.Client, to eventstore.Positi
 		if !message.Event.System() {
 			batch = append(batch, projections.Decode(*message.Event))
 		}
-		if len(batch) == byHand || len(batch) > 0 && !at.Less(to) {
+		if len(batch) == batchSize || len(batch) > 0 && !at.Less(to) {
 			select {
 			case batches <- batch:
 			case <-ctx.Done():
