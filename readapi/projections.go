@@ -37,7 +37,7 @@ type Projector struct {
 	Name        string              `json:"name"`
 	Version     int                 `json:"version"`
 	Phase       string              `json:"phase" enum:"building,ready,differs,active,kept" doc:"The active version is the one that is read."`
-	State       string              `json:"state" enum:"new,running,halted,paused" doc:"As recorded; running needs an owner, too."`
+	State       string              `json:"state" enum:"new,running,retrying,halted,paused" doc:"As recorded; running needs an owner, too."`
 	Position    eventstore.Position `json:"position" doc:"What is committed."`
 	LagBytes    uint64              `json:"lag_bytes" doc:"Bytes of the log that are not applied yet."`
 	Events      int64               `json:"events"`
