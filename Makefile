@@ -52,6 +52,7 @@ numbers: postgres ## run the properties and fault tests at CI's numbers
 	DAYBOOK_TEST_LEVEL=ci go test -race -count=1 -timeout $(TIMEOUT) ./eventstore/subscription
 	DAYBOOK_TEST_LEVEL=$(LEVEL) go test -tags failpoints ./eventstore/log -count=1 -timeout $(TIMEOUT) -run 'AtAnyStep|ThatForgets'
 	DAYBOOK_TEST_LEVEL=$(LEVEL) go test ./eventstore/... -count=1 -timeout $(TIMEOUT) -skip TheClientsOwnSuite
+	DAYBOOK_TEST_LEVEL=$(LEVEL) go test ./projections -count=1 -timeout $(TIMEOUT) -run 'Crowd|ADatabaseThat|BadNetworks'
 	DAYBOOK_TEST_LEVEL=$(LEVEL) go test -count=1 -timeout $(TIMEOUT) $$(go list ./test/... | grep -v /test/load$$)
 	@# By itself: what is measured by the clock needs the machine.
 	DAYBOOK_TEST_LEVEL=$(LEVEL) go test -count=1 -timeout $(TIMEOUT) -v ./test/load

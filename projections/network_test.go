@@ -83,7 +83,13 @@ func TestGivenBadNetworksThenProjectorsLoseAndDoubleNothing(t *testing.T) {
 		outside.leave(networks)
 	})
 	h.exact(c)
-	require.Eventually(t, func() bool { return !strings.Contains(goroutines(), mark) }, patience, tick, "goroutines are left")
+	left := ""
+	for began := time.Now(); time.Since(began) < patience; time.Sleep(tick) {
+		if left = goroutines(mark); left == "" {
+			break
+		}
+	}
+	require.Empty(t, left, "goroutines are left")
 }
 
 // commitSoon waits until a projector commits something, so that faults meet work
@@ -95,11 +101,16 @@ func commitSoon(t *testing.T, r *projections.Runner) {
 	time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond)
 }
 
-// goroutines are all that run, with their labels.
-func goroutines() string {
+// goroutines are those with a label, each kind with where it is.
+func goroutines(mark string) (found string) {
 	var text bytes.Buffer
 	_ = pprof.Lookup("goroutine").WriteTo(&text, 1)
-	return text.String()
+	for kind := range strings.SplitSeq(text.String(), "\n\n") {
+		if strings.Contains(kind, mark) {
+			found += kind + "\n\n"
+		}
+	}
+	return found
 }
 
 // The control: given a projector that does not commit its place with its rows.

@@ -83,7 +83,13 @@ func endOneWay(t *testing.T, p *program.Process) {
 		p.Kill()
 		return
 	}
-	if _, err := p.Stop(15 * time.Second); err != nil { // it may not have come to the end of its start
+	stop(t, p)
+}
+
+// stop interrupts a process, which may not have come to the end of its start.
+func stop(t *testing.T, p *program.Process) {
+	t.Helper()
+	if _, err := p.Stop(15 * time.Second); err != nil {
 		require.ErrorContains(t, err, "stopped before it was done")
 	}
 }
