@@ -4,6 +4,7 @@ import (
 	"daybook.example/domain/book"
 	"daybook.example/domain/journal"
 	"daybook.example/domain/orgunit"
+	"daybook.example/domain/process"
 )
 
 // absent says what is missing in the words of the API, which are not always the
@@ -14,6 +15,8 @@ func absent(category string) string {
 		return "there is no such period of a book: open the period first"
 	case book.Category:
 		return "there is no such book: open it first"
+	case process.Category:
+		return "there is no such instance of a process: GET /v1/processes lists them"
 	case orgunit.Category:
 		return "there is no such org unit: create it first"
 	}

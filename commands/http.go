@@ -120,6 +120,7 @@ func Register(api *edge.API, handlers *Handlers, tokens *edge.Tokens) {
 	w.orgUnitRoutes()
 	w.bookRoutes()
 	w.journalRoutes()
+	w.processRoutes()
 	w.accessRoutes()
 	w.operationRoutes()
 	w.importRoutes()
@@ -274,7 +275,9 @@ func (w *writes) place(name string) *huma.Schema {
 	switch name {
 	case "book":
 		return &huma.Schema{Type: huma.TypeString, Pattern: bookForm.String()}
-	case "account", "name":
+	case "name": // of a read model or of a process
+		return &huma.Schema{Type: huma.TypeString, Pattern: "^[a-z]+([-_][a-z]+)*$", MaxLength: &processNameMax}
+	case "account":
 		return &huma.Schema{Type: huma.TypeString}
 	case "period":
 		return edge.SchemaOf[domain.Period](w.api)

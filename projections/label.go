@@ -30,6 +30,9 @@ const createLabels = `create table label_position (
 
 // queueLabels queues the last position of each label.
 func queueLabels(queue *pgx.Batch, spec Spec, events []Event) {
+	if spec.Outside {
+		return
+	}
 	var labels []time.Time
 	var positions, prepares []int64
 	for i, event := range events {

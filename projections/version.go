@@ -157,7 +157,9 @@ func makeVersion(ctx context.Context, tx pgx.Tx, p Projection, version int, logI
 	spec := versioned{p, version}.Spec()
 	schema := pgx.Identifier{spec.SchemaName()}.Sanitize()
 	statements := []string{"create schema " + schema + "; set local search_path = " + schema, createLabels, spec.Schema}
-	if phase != Building {
+	if spec.Outside {
+		statements = statements[:1]
+	} else if phase != Building {
 		statements = append(statements, spec.Index)
 	}
 	for _, statement := range statements {

@@ -52,6 +52,7 @@ func Register(api *edge.API, o Options) {
 	s.journalRoutes()
 	s.auditRoutes()
 	s.eventRoutes()
+	s.processRoutes()
 	s.projectionRoutes()
 	api.ReadyWhen("read models", s.caughtUp)
 }

@@ -19,6 +19,7 @@ import (
 	"daybook.example/projections/employee"
 	"daybook.example/projections/journal"
 	"daybook.example/projections/postgres"
+	processmodel "daybook.example/projections/process"
 	"daybook.example/readapi"
 )
 
@@ -168,7 +169,7 @@ func openPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
 
 // readModels are all projections of the house.
 func readModels(keys *seal.Keyring) []projections.Projection {
-	return []projections.Projection{audit.New(), employee.New(keys), journal.New()}
+	return []projections.Projection{audit.New(), employee.New(keys), journal.New(), processmodel.New()}
 }
 
 func (h *house) prepareTables(ctx context.Context) error {

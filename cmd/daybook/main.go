@@ -160,7 +160,7 @@ Start with:  daybook demo      everything on embedded defaults, with a generated
 	p.StringVar(&f.output, "output", "table", "table or json")
 	p.StringVar(&f.logFormat, "log-format", "text", "text or json")
 	p.StringVar(&f.logLevel, "log-level", "warn", "debug, info, warn or error")
-	root.AddCommand(m.demo(), m.serve(), m.importing(), m.projections(), m.audit(), m.events(), m.node(), m.keys(), m.tokens(), m.migrate(), m.version())
+	root.AddCommand(m.demo(), m.serve(), m.importing(), m.projections(), m.processes(), m.audit(), m.events(), m.node(), m.keys(), m.tokens(), m.migrate(), m.version())
 	return root
 }
 

@@ -61,6 +61,9 @@ const (
 	ReadBackdated    Action = "reports.backdated"
 	ReadAudit        Action = "audit.read"
 	ReadEvents       Action = "events.read"
+	ReadProcesses    Action = "processes.read"
+	RetryProcess     Action = "processes.retry"
+	TakeOverProcess  Action = "processes.takeover"
 	ReadMetrics      Action = "metrics.read"
 
 	ReadProjections    Action = "projections.read"
@@ -118,6 +121,9 @@ reports.trial-balance    -        -  -       x       x       x          -       
 reports.backdated        -        x  x       x       x       -          -        x
 audit.read               -        -  -       -       x       -          -        x
 events.read              -        -  -       -       x       x          -        x
+processes.read           -        x  -       -       -       -          x        x
+processes.retry          -        -  -       -       -       -          x        x
+processes.takeover       -        -  -       -       -       -          x        x
 metrics.read             -        -  -       -       -       -          x        x
 projections.read         -        -  -       -       x       x          x        x
 projections.operate      -        -  -       -       -       -          x        x

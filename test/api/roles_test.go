@@ -73,7 +73,11 @@ func (s *site) filled(path, id string) string {
 	if strings.HasPrefix(path, "/v1/org-units") {
 		id = s.company.OrgUnit
 	}
-	path = strings.NewReplacer("{id}", id, "{book}", program.Book, "{period}", program.Period, "{entry}", s.entry, "{account}", "1000", "{name}", readModel).Replace(path)
+	name := readModel
+	if strings.HasPrefix(path, "/v1/processes") {
+		name = "manager-leaves"
+	}
+	path = strings.NewReplacer("{id}", id, "{name}", name, "{book}", program.Book, "{period}", program.Period, "{entry}", s.entry, "{account}", "1000").Replace(path)
 	if path == "/v1/reports/trial-balance" {
 		path += "?book=" + program.Book
 	}
