@@ -44,7 +44,7 @@ TIMEOUT = 60m
 
 .PHONY: numbers
 numbers: postgres ## run the properties and fault tests at CI's numbers
-	go test $(filter-out ./domain/employee,$(AGGREGATES)) ./commands -count=1 -timeout $(TIMEOUT) -run '^TestProperties$$|DuplicateDeliveries' -rapid.checks=$(CHECKS) -rapid.steps=200
+	go test $(filter-out ./domain/employee,$(AGGREGATES)) ./commands ./commands/process -count=1 -timeout $(TIMEOUT) -run '^TestProperties$$|DuplicateDeliveries' -rapid.checks=$(CHECKS) -rapid.steps=200
 	@# A list of 200 commands costs an employee, whose every day is checked, 100 ms and more: long lists are fewer here.
 	go test ./domain/employee -count=1 -timeout $(TIMEOUT) -run '^TestProperties$$' -rapid.checks=$(CHECKS)
 	go test ./domain/employee -count=1 -timeout $(TIMEOUT) -run '^TestProperties$$' -rapid.checks=$(LONG) -rapid.steps=200

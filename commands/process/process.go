@@ -56,6 +56,7 @@ type Definition interface {
 	Name() string // in kebab case; never changes
 	Version() int // from 1; raise it with every change of what it does
 	// Route names the instances that an event concerns, which staff has just heard of.
+	// An instance hears anyway of what it asked for, and of a person's retry.
 	Route(staff *Staff, e Event) []Target
 	// React says what an instance has to do, in the order in which it is to be done.
 	React(staff *Staff, instance uuid.UUID, own process.State) []process.Event

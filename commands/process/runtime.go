@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -55,6 +56,7 @@ type Runtime struct {
 	at        eventstore.Position            // staff knows all up to here
 	starts    map[string]eventstore.Position // by definition: what is up to here never makes it act
 	instances map[string]*instance           // by stream
+	askers    map[uuid.UUID]uuid.UUID        // which instance asked for a command
 	due       agenda
 	parcels   map[string]*parcel // what is to be sent, by stream
 
@@ -82,7 +84,7 @@ func New(o Options) *Runtime {
 	}
 	r := &Runtime{
 		options: o, logger: cmp.Or(o.Logger, slog.Default()), wake: make(chan struct{}, 1), staff: NewStaff(),
-		starts: map[string]eventstore.Position{}, instances: map[string]*instance{}, parcels: map[string]*parcel{},
+		starts: map[string]eventstore.Position{}, instances: map[string]*instance{}, askers: map[uuid.UUID]uuid.UUID{}, parcels: map[string]*parcel{},
 	}
 	r.measure(o.Registry)
 	return r
@@ -236,7 +238,8 @@ func (r *Runtime) hear(e Event) error {
 // note keeps what an instance has recorded. Seen again it changes nothing.
 func (r *Runtime) note(e Event) {
 	fact, isProcess := e.Decoded.(process.Event)
-	if _, _, isInstance := process.Instance(e.Stream); !isProcess || !isInstance {
+	_, id, isInstance := process.Instance(e.Stream)
+	if !isProcess || !isInstance {
 		return
 	}
 	known := r.instances[e.Stream]
@@ -249,6 +252,9 @@ func (r *Runtime) note(e Event) {
 	}
 	recording := domain.Recording{ID: e.ID, Revision: e.Revision, RecordedAt: e.Meta.RecordedAt}
 	known.State, known.next = process.Decider.Evolve(known.State, domain.Recorded[process.Event]{Recording: recording, Event: fact}), e.Revision+1
+	if _, asks := fact.(process.CommandRequested); asks {
+		r.askers[e.ID] = id
+	}
 	switch fact := fact.(type) {
 	case process.CommandRequested, process.CommandConfirmed, process.CommandRejected, process.TakenOver:
 		r.pack(e.Stream, known.State, e.Meta.CorrelationID)
@@ -263,9 +269,12 @@ func (r *Runtime) handle(ctx context.Context, e Event) error {
 		if !r.starts[d.Name()].Less(e.Position) {
 			continue
 		}
-		targets := d.Route(r.staff, e)
+		targets := slices.Clone(d.Route(r.staff, e))
 		if name, id, ok := process.Instance(e.Stream); ok && name == d.Name() && e.Type == (process.Retried{}).EventType() {
 			targets = append(targets, Target{ID: id})
+		}
+		if id, asked := r.askers[e.Meta.CommandID]; asked && e.Meta.Actor.ID == principal(d.Name()) {
+			targets = append(targets, Target{ID: id}) // what it asked for is there now
 		}
 		for _, target := range targets {
 			if err := r.receive(ctx, d, target, e); err != nil {

@@ -222,7 +222,7 @@ type Settle struct {
 	React     Reaction
 }
 
-func (c Settle) decide(s State) ([]Event, error) {
+func (c Settle) decide(s State) ([]Event, error) { //nolint:unparam // as every command
 	step := s.step(c.CommandID)
 	if step == nil || step.Answer != Pending {
 		return nil, nil
@@ -241,7 +241,7 @@ type Reach struct {
 	React      Reaction
 }
 
-func (c Reach) decide(s State) ([]Event, error) {
+func (c Reach) decide(s State) ([]Event, error) { //nolint:unparam // as every command
 	open, _ := s.copied().without(c.DeadlineID)
 	if open.ID == uuid.Nil {
 		return nil, nil

@@ -19,7 +19,7 @@ import (
 // all read models, each time in a new database (P6), with one reading of the log for
 // all and without; and one read model through Watermill and without (P9).
 func (b *bench) catchingUp(ctx context.Context) error {
-	return b.withHistory(ctx, applied, func(s *store, h *history, _ *database) error {
+	return b.withHistory(ctx, applied, true, func(s *store, h *history, _ *database) error {
 		if err := nameLog(ctx, s.client); err != nil {
 			return err
 		}

@@ -244,31 +244,31 @@ func (r rebuild) export(ctx context.Context, file string) (count int, err error)
 // tallies counts the events of each stream, and sums what they debit, in cents.
 type tallies struct{}
 
-type tally struct{ count, cents int64 }
+type sums struct{ count, cents int64 }
 
 func (tallies) Spec() projections.Spec {
-	return projections.Spec{Name: "tally", Version: 1, Schema: "create table tally (stream text primary key, count bigint not null, cents bigint not null)"}
+	return projections.Spec{Name: "sums", Version: 1, Schema: "create table sums (stream text primary key, count bigint not null, cents bigint not null)"}
 }
 
 func (tallies) Apply(ctx context.Context, tx pgx.Tx, events []projections.Event) error {
-	return projections.Fold[string, tally]{
+	return projections.Fold[string, sums]{
 		Key:  func(e projections.Event) (string, bool) { return e.Stream, true },
 		Load: loadTallies,
-		Apply: func(row tally, e projections.Event) (tally, error) {
-			return tally{row.count + 1, row.cents + debited(e)}, nil
+		Apply: func(row sums, e projections.Event) (sums, error) {
+			return sums{row.count + 1, row.cents + debited(e)}, nil
 		},
 		Store: storeTallies,
 	}.Run(ctx, tx, events)
 }
 
-func loadTallies(ctx context.Context, tx pgx.Tx, streams []string) (map[string]tally, error) {
-	rows, err := tx.Query(ctx, "select stream, count, cents from tally where stream = any($1)", streams)
+func loadTallies(ctx context.Context, tx pgx.Tx, streams []string) (map[string]sums, error) {
+	rows, err := tx.Query(ctx, "select stream, count, cents from sums where stream = any($1)", streams)
 	if err != nil {
 		return nil, err
 	}
-	found := map[string]tally{}
+	found := map[string]sums{}
 	var stream string
-	var row tally
+	var row sums
 	_, err = pgx.ForEachRow(rows, []any{&stream, &row.count, &row.cents}, func() error {
 		found[stream] = row
 		return nil
@@ -276,13 +276,13 @@ func loadTallies(ctx context.Context, tx pgx.Tx, streams []string) (map[string]t
 	return found, err
 }
 
-func storeTallies(ctx context.Context, tx pgx.Tx, rows iter.Seq2[string, tally]) error {
+func storeTallies(ctx context.Context, tx pgx.Tx, rows iter.Seq2[string, sums]) error {
 	var streams []string
 	var counts, cents []int64
 	for stream, row := range rows {
 		streams, counts, cents = append(streams, stream), append(counts, row.count), append(cents, row.cents)
 	}
-	_, err := tx.Exec(ctx, `insert into tally select * from unnest($1::text[], $2::bigint[], $3::bigint[])
+	_, err := tx.Exec(ctx, `insert into sums select * from unnest($1::text[], $2::bigint[], $3::bigint[])
 		on conflict (stream) do update set count = excluded.count, cents = excluded.cents`, streams, counts, cents)
 	return err
 }
