@@ -141,6 +141,13 @@ func TestEachOfSeveralProcessesMayBeKilled(t *testing.T) {
 	}
 	once("before anything dies")
 
+	said := must(t, "projections", "takeover", "employee_fact", "--dir", dir)
+	require.Contains(t, said, "employee_fact was taken from "+holder+"; next is ")
+	require.Eventually(t, func() bool {
+		return strings.HasSuffix(models(t, dir)["employee_fact"].Owner, "/"+strconv.Itoa(second.Process.Pid))
+	}, readyMax, 100*time.Millisecond)
+	require.True(t, owns(owner), "the others stay where they are")
+
 	owner.kill()
 	began := time.Now()
 	require.Eventually(t, func() bool { return owns(second) }, readyMax, 50*time.Millisecond)
