@@ -23,7 +23,13 @@ import (
 	"daybook.example/test/program"
 )
 
-const chain = 20 // requests, each of which may speak of what those before it made
+const (
+	chain = 20 // requests, each of which may speak of what those before it made
+
+	// Operations on an instance of a process, and the waiver of an event at which a
+	// projection is halted: no request makes either.
+	outOfReach = 4
+)
 
 // Chains of requests made from the document of the whole API, valid and broken,
 // get documented statuses and answers of the documented form, and never a 5xx.
@@ -57,7 +63,7 @@ func TestGeneratedRequestsGetDocumentedAnswers(t *testing.T) {
 	require.NoError(t, s.Client().CaughtUp(t.Context()), "what was recorded stops no projection")
 	t.Logf("seed %s: answers by status: %v; %d of %d operations succeeded at least once", seed(), statuses, len(succeeded), len(operations))
 	tenths := level.Of(5, 8, 7) // by night chance may leave some out
-	require.Greater(t, len(succeeded)*10, len(operations)*tenths, "a generator that is always refused shows little: %v", slices.Sorted(maps.Keys(succeeded)))
+	require.Greater(t, len(succeeded)*10, (len(operations)-outOfReach)*tenths, "a generator that is always refused shows little: %v", slices.Sorted(maps.Keys(succeeded)))
 }
 
 // An operation is one of the document.
