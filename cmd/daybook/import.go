@@ -153,12 +153,14 @@ func (r *importRun) take(a commands.ImportAnswer) error {
 	return nil
 }
 
-// waitForReadModels returns when every read model has passed a position.
+// waitForReadModels returns when every read model has passed a position, in the
+// version that is read: others may be run by nobody.
 func (c *client) waitForReadModels(ctx context.Context, last eventstore.Position) error {
 	for {
 		var list struct {
 			Items []struct {
 				Name     string              `json:"name"`
+				Phase    string              `json:"phase"`
 				State    string              `json:"state"`
 				Position eventstore.Position `json:"position"`
 			} `json:"items"`
@@ -168,6 +170,9 @@ func (c *client) waitForReadModels(ctx context.Context, last eventstore.Position
 		}
 		behind := len(list.Items) == 0
 		for _, p := range list.Items {
+			if p.Phase != "active" {
+				continue
+			}
 			switch p.State {
 			case "halted":
 				return hint(fmt.Errorf("the read model %s is halted", p.Name), "daybook projections list shows the event at fault")
