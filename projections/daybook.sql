@@ -82,7 +82,10 @@ declare o record; class regclass; place oid; called text; begin
       class := 'pg_proc'::regclass; place := to_regprocedure(o.identity);
       select proname into called from pg_proc where oid = place;
     end if;
-    continue when place is null; -- somebody dropped it
+    if place is null then -- somebody dropped it; its name is another version's from now on
+      delete from daybook.projection_object p where p.name = of and p.version = of_version and p.number = o.number;
+      continue;
+    end if;
     execute format('alter %s %s rename to %I', o.type, o.identity, left(called, length(called) - length(was)) || becomes);
     update daybook.projection_object p set identity = (pg_identify_object(class, place, 0)).identity
       where p.name = of and p.version = of_version and p.number = o.number;

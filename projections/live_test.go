@@ -22,7 +22,8 @@ import (
 
 const (
 	crowdSize = 32
-	staleOf   = 20 // one append in so many is stale
+	staleOf   = 20  // one append in so many is stale
+	streamMax = 500 // events of a stream; counting has no room for many more
 )
 
 // A crowd is 32 writers, each with a stream of its own, of whose appends one in
@@ -31,10 +32,10 @@ type crowd struct {
 	store *eventstore.Client
 	each  int // events of each writer; 0: until the end of ctx
 
-	mu            sync.Mutex
-	stored        []uuid.UUID
-	stale, failed int
-	err           error
+	mu     sync.Mutex
+	stored []uuid.UUID
+	stale  int
+	err    error
 }
 
 // write lets the crowd write; the channel is closed when it is done.
@@ -63,8 +64,8 @@ func (c *crowd) fail(err error) {
 
 // append appends a writer's n-th event, and now and then a stale one before it.
 func (c *crowd) append(ctx context.Context, w, n int) error {
-	stream, expected := fmt.Sprintf("claim-test-%d", w), eventstore.NoStream
-	if n > 0 {
+	stream, expected := fmt.Sprintf("claim-test-%d-%d", w, n/streamMax), eventstore.NoStream
+	if n %= streamMax; n > 0 {
 		expected = eventstore.Exactly(uint64(n - 1))
 	}
 	if n > 1 && rand.IntN(staleOf) == 0 {

@@ -1,14 +1,17 @@
 package projections_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"daybook.example/domain"
@@ -170,4 +173,22 @@ func TestWhatIsNoPoisonHaltsNobody(t *testing.T) {
 	}
 	require.Equal(t, 2, h.tallied("counting"))
 	require.Zero(t, judge(h.ours(), came(t, h.pool, "listing")))
+}
+
+// skipping is a listing that passes poison, as other engines do by default.
+type skipping struct{ listing }
+
+func (s skipping) Apply(ctx context.Context, tx pgx.Tx, events []projections.Event) error {
+	return s.listing.Apply(ctx, tx, slices.DeleteFunc(slices.Clone(events), func(e projections.Event) bool { return e.Stream == poisoned }))
+}
+
+// The control: a projection that skips poison does not halt, and misses it.
+func TestAProjectionThatSkipsPoisonIsFound(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	runners, _ := h.start(skipping{listing{"listing"}})
+	h.put(poisoned, taken())
+	_, last := h.put("claim-test-0", taken())
+	h.wait(runners[0], last)
+	require.Equal(t, findings{Lost: 1}, judge(h.ours(), came(t, h.pool, "listing")))
 }

@@ -66,7 +66,7 @@ var (
 	unknown      = Trouble{"unknown", "the cause has no name", "the log of the process shows it", false}
 
 	tablesMissing = Trouble{"tables-missing", "a table, column or function that the read model needs is not there",
-		"build it again from the log: daybook projections rebuild NAME", true}
+		"build it again from the log: daybook projections rebuild NAME, then daybook projections promote NAME --unverified, for what is gone cannot be compared", true}
 	otherLog = Trouble{"other-log", "its tables come from another log, or from more of it than there is",
 		"restore a newer backup of the log, or name another database, which fills from the log", true}
 )

@@ -135,11 +135,8 @@ func smallDisk(t *testing.T, pool *pgxpool.Pool) string {
 	disk := filepath.Join(folder, "small")
 	info, err := os.Stat(folder)
 	require.NoError(t, err)
-	owner := info.Sys().(*syscall.Stat_t)
 	require.NoError(t, os.Mkdir(disk, 0o700))
-	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, fmt.Sprintf("size=1m,mode=700,uid=%d,gid=%d", owner.Uid, owner.Gid)); err != nil {
-		t.Skipf("no disk may be mounted here, so the error is only raised: %v", err)
-	}
+	mount(t, disk, "1m", info.Sys().(*syscall.Stat_t))
 	t.Cleanup(func() {
 		for _, statement := range []string{"drop schema rm_counting_v1 cascade", "drop tablespace small"} {
 			_, err := pool.Exec(context.Background(), statement)
@@ -148,6 +145,16 @@ func smallDisk(t *testing.T, pool *pgxpool.Pool) string {
 		require.NoError(t, syscall.Unmount(disk, syscall.MNT_DETACH))
 	})
 	return disk
+}
+
+// mount mounts a small disk that belongs to an account, where that is allowed.
+func mount(t *testing.T, disk, size string, owner *syscall.Stat_t) {
+	t.Helper()
+	err := syscall.Mount("tmpfs", disk, "tmpfs", 0, fmt.Sprintf("size=%s,mode=700,uid=%d,gid=%d", size, owner.Uid, owner.Gid))
+	if err != nil {
+		_ = os.Remove(disk)
+		t.Skipf("no disk may be mounted here, so the error is only raised: %v", err)
+	}
 }
 
 // fill leaves no space on a disk.

@@ -15,7 +15,7 @@ import (
 var (
 	writing    = program.Options{Args: []string{"--roles", "node,api"}, Live: true}
 	answering  = program.Options{Args: []string{"--roles", "api"}, Live: true}
-	projecting = program.Options{Args: []string{"--roles", "projections"}}
+	projecting = program.Options{Args: []string{"--roles", "projections,processes"}}
 )
 
 // T26: 32 writers write through two processes, so that they meet at the log, and

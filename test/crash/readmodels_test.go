@@ -45,21 +45,48 @@ func count(t *testing.T, conn *pgx.Conn, table string) (rows int) {
 	return rows
 }
 
-// rebuiltTheSame builds the read models from zero and compares every row: I4.
+// rebuiltTheSame builds the read models from zero and compares every row: I4. A
+// program that starts may settle what faults have left behind, such as claims:
+// then the log is another one, and the next rebuild counts.
 func rebuiltTheSame(t *testing.T, home *program.Home) {
 	t.Helper()
-	before, err := home.Now.Tables(t.Context())
-	require.NoError(t, err)
+	const tries = 4
+	log, before := standing(t, home)
 	require.NotEmpty(t, before)
-	home.Stop(t)
-	require.NoError(t, home.Now.DropCluster())
+	for try := 1; ; try++ {
+		home.Stop(t)
+		require.NoError(t, home.Now.DropCluster())
+		home.Start(t, program.Options{})
+		now, after := standing(t, home)
+		if now != log && try < tries {
+			log, before = now, after
+			continue
+		}
+		require.Equal(t, log, now, "the log does not come to rest")
+		require.Equal(t, before, after)
+		oneRowLessIsSeen(t, home.Now, after)
+		return
+	}
+}
+
+// standing is how many events the log has, and all read models of them.
+func standing(t *testing.T, home *program.Home) (log int, tables program.Tables) {
+	t.Helper()
 	within, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	require.NoError(t, home.Start(t, program.Options{}).Client().CaughtUp(within))
-	after, err := home.Now.Tables(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, before, after)
-	oneRowLessIsSeen(t, home.Now, after)
+	client := home.Now.Client()
+	for {
+		before, err := client.Events(within)
+		require.NoError(t, err)
+		require.NoError(t, client.CaughtUp(within))
+		tables, err = home.Now.Tables(within)
+		require.NoError(t, err)
+		after, err := client.Events(within)
+		require.NoError(t, err)
+		if len(before) == len(after) {
+			return len(after), tables
+		}
+	}
 }
 
 // oneRowLessIsSeen is the control of that: no table can lose a row unnoticed.

@@ -50,6 +50,16 @@ func (tr trouble) comesAndGoes(t *testing.T, home *program.Home, l *load) {
 	l.writers = 1
 	l.some(t, home.Now.Client())
 
+	tr.isNamed(t, home)
+
+	tr.exec(t, home, tr.end)
+	caughtUp(t, home.Now.Client())
+	requireEventually(t, func() string { return ready(t, home.Now) }, "ready")
+}
+
+// isNamed waits until the trouble shows wherever an operator looks.
+func (tr trouble) isNamed(t *testing.T, home *program.Home) {
+	t.Helper()
 	var item struct{ Name, State, Code, Reason, Hint string }
 	require.Eventually(t, func() bool {
 		var now program.Projections
@@ -70,10 +80,36 @@ func (tr trouble) comesAndGoes(t *testing.T, home *program.Home, l *load) {
 	requireEventually(t, func() string { return listed(t, home) }, tr.model, tr.code, tr.hint)
 	require.Contains(t, home.Now.Complaints(), tr.code)
 	require.Contains(t, home.Now.Complaints(), tr.hint)
+}
 
-	tr.exec(t, home, tr.end)
+// Given a table that somebody drops under a running program.
+// When the operator does as the hint says.
+// Then the read model is there again, with all that came meanwhile.
+func TestGivenADroppedTableWhenItIsBuiltAgainAsTheHintSaysThenNothingIsMissing(t *testing.T) {
+	t.Parallel()
+	home, l := found(t, program.Options{})
+	l.writers = 1
+	l.some(t, home.Now.Client())
+	gone := trouble{state: "halted", code: "tables-missing", hint: "daybook projections rebuild journal_line", model: "journal_line"}
+	gone.exec(t, home, "drop table {table} cascade")
+	l.post(t, home.Now.Client())
+	gone.isNamed(t, home)
+
+	verb(t, home, "rebuild", "journal_line")
+	verb(t, home, "promote", "journal_line", "--unverified")
+	verb(t, home, "drop", "journal_line", "1")
 	caughtUp(t, home.Now.Client())
 	requireEventually(t, func() string { return ready(t, home.Now) }, "ready")
+	log, err := home.Now.Client().Events(t.Context())
+	require.NoError(t, err)
+	lines := 0
+	for _, e := range log {
+		if e.Type == "journal-entry-posted" {
+			lines += strings.Count(string(e.Data), `"side"`)
+		}
+	}
+	gone.exec(t, home, fmt.Sprintf("do $$ begin assert (select count(*) from {table}) = %d; end $$", lines))
+	program.Must(t)(home.Now.Client().Get(t.Context(), program.Entries, nil))
 }
 
 // some sends a few commands.
