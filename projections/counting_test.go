@@ -190,6 +190,34 @@ func TestACheckpointThatSomebodyMovedIsNotOverwritten(t *testing.T) {
 	m.Expect("select * from tally")
 }
 
+// An outsider does its work outside of the database.
+type outsider struct{ done *int }
+
+func (outsider) Spec() projections.Spec {
+	return projections.Spec{Name: "outsider", Version: 1, Outside: true}
+}
+
+func (o outsider) Apply(_ context.Context, _ pgx.Tx, events []projections.Event) error {
+	*o.done += len(events)
+	return nil
+}
+
+func TestAnOwnerThatWasDisplacedDoesNothingOutside(t *testing.T) {
+	t.Parallel()
+	for _, unlocked := range []bool{false, true} {
+		events, done := history(t), 0
+		m := projtest.Empty(t, outsider{&done})
+		writer, err := projections.Claim(t.Context(), m.Pool, outsider{&done}, projections.Ownership{Owner: "displaced", Unlocked: unlocked})
+		require.NoError(t, err)
+		defer writer.Close()
+		require.NoError(t, writer.Apply(t.Context(), events[:1], events[0].Position))
+		require.Equal(t, 1, done)
+		run(t, m.Pool, "update daybook.projection_checkpoint set epoch = epoch + 1")
+		require.ErrorIs(t, writer.Apply(t.Context(), events, events[11].Position), projections.ErrFenced)
+		require.Equal(t, 1, done)
+	}
+}
+
 func TestThePlannerKnowsOfABulkOfEventsAtOnce(t *testing.T) {
 	t.Parallel()
 	log := projtest.NewLog(t)

@@ -181,7 +181,7 @@ func (w *Writer) transact(ctx context.Context, next Checkpoint, events []Event, 
 		queueLabels(queue, w.spec, events)
 	}}
 	began := time.Now()
-	err := w.pin(ctx, t)
+	err := w.first(ctx, t)
 	if err == nil {
 		err = work(t)
 	}
@@ -207,13 +207,14 @@ func (w *Writer) own(ctx context.Context) error {
 	return err
 }
 
-// pin begins a transaction behind a pooler, where no setting outlives it, with
-// its settings; statements of the projection are only understood after them.
-func (w *Writer) pin(ctx context.Context, t *transaction) error {
-	if !w.pooled {
+// first begins a transaction whose work must not begin before it: what is done
+// outside is only for the owner to do, and behind a pooler, where no setting
+// outlives a transaction, statements are only understood after its settings.
+func (w *Writer) first(ctx context.Context, t *transaction) error {
+	if !w.spec.Outside && !w.pooled {
 		return nil
 	}
-	if err := t.begin(ctx); err != nil {
+	if err := t.begin(ctx); err != nil || !w.pooled {
 		return err
 	}
 	_, err := t.Tx.Exec(ctx, "set local search_path = "+w.schema())

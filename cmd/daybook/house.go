@@ -14,6 +14,7 @@ import (
 	"daybook.example/commands/edge"
 	"daybook.example/commands/process"
 	"daybook.example/eventstore/seal"
+	"daybook.example/eventstore/subscription"
 	"daybook.example/projections"
 	"daybook.example/projections/audit"
 	"daybook.example/projections/employee"
@@ -34,6 +35,7 @@ type house struct {
 	projectors *projections.Supervisor // nil without the role
 	processes  *process.Runtime        // nil without the role
 	observed   *projections.Metrics
+	feed       *subscription.Feed
 	commits    *bell
 	server     *edge.Server
 	failed     chan error // what ended by itself
@@ -100,10 +102,11 @@ func (h *house) prepare(ctx context.Context) error {
 
 // openDoors starts the projectors and answers requests.
 func (h *house) openDoors(ctx context.Context) error {
+	if err := h.share(); err != nil {
+		return err
+	}
 	if h.roles.projections {
-		if err := h.run(ctx, readModels(h.keys)); err != nil {
-			return err
-		}
+		h.run(ctx, readModels(h.keys))
 	}
 	if h.roles.processes {
 		h.runProcesses(ctx)

@@ -49,7 +49,7 @@ func (h *house) runProcesses(ctx context.Context) {
 	h.processes = process.New(process.Options{
 		Handlers: h.handlers, Store: h.store.Reader, Clock: h.clock.now, Logger: h.logger, Registry: h.registry,
 	})
-	runner := projections.NewRunner(projections.Options{Pool: h.pool, Store: h.store, Logger: h.logger, Metrics: h.observed}, processInputs{h.processes})
+	runner := projections.NewRunner(projections.Options{Pool: h.pool, Store: h.store, Feed: h.feed, Logger: h.logger, Metrics: h.observed}, processInputs{h.processes})
 	var running sync.WaitGroup
 	running.Go(func() {
 		if err := runner.Run(life); err != nil {

@@ -31,17 +31,23 @@ func (m *Main) projectionsList() *cobra.Command {
 	}
 }
 
-// run starts the projectors of the read models. They share one reading of the log.
-func (h *house) run(ctx context.Context, models []projections.Projection) error {
-	feed, err := projections.NewFeed(subscription.FeedConfig{Client: h.store, Logger: h.logger})
-	if err != nil {
-		return err
+// share makes one reading of the log for all that runs in this process.
+func (h *house) share() (err error) {
+	if !h.roles.projections && !h.roles.processes {
+		return nil
 	}
+	if h.feed, err = projections.NewFeed(subscription.FeedConfig{Client: h.store, Logger: h.logger}); err == nil {
+		h.observed.Feed(h.feed)
+	}
+	return err
+}
+
+// run starts the projectors of the read models.
+func (h *house) run(ctx context.Context, models []projections.Projection) {
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	options := projections.Options{
-		Pool: h.pool, Store: h.store, Feed: feed, Logger: h.logger, Metrics: h.observed, Changed: h.commits.ring,
+		Pool: h.pool, Store: h.store, Feed: h.feed, Logger: h.logger, Metrics: h.observed, Changed: h.commits.ring,
 	}
-	options.Metrics.Feed(feed)
 	h.projectors = projections.NewSupervisor(options, models...)
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -56,7 +62,6 @@ func (h *house) run(ctx context.Context, models []projections.Projection) error 
 		}
 		return nil
 	})
-	return nil
 }
 
 // outlived adds the way out where read models know more than the log: a backup
