@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -16,10 +15,10 @@ import (
 )
 
 // catchingUp measures reading a made-up company's log beside projecting it into
-// all read models, each time in a new database (P6), with one reading of the log for
+// all read models, each time in new tables (P6), with one reading of the log for
 // all and without; and one read model through Watermill and without (P9).
 func (b *bench) catchingUp(ctx context.Context) error {
-	return b.withHistory(ctx, applied, true, func(s *store, h *history, _ *database) error {
+	return b.withHistory(ctx, applied, true, func(s *store, h *history, d *database) error {
 		if err := nameLog(ctx, s.client); err != nil {
 			return err
 		}
@@ -27,7 +26,7 @@ func (b *bench) catchingUp(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return b.compareProjecting(ctx, s.client, count, models(h.keys))
+		return b.compareProjecting(ctx, s.client, d, count, models(h.keys))
 	})
 }
 
@@ -37,14 +36,14 @@ func nameLog(ctx context.Context, c *eventstore.Client) error {
 	return err
 }
 
-func (b *bench) compareProjecting(ctx context.Context, c *eventstore.Client, count int, everything []projections.Projection) error {
+func (b *bench) compareProjecting(ctx context.Context, c *eventstore.Client, d *database, count int, everything []projections.Projection) error {
 	read := &side{name: fmt.Sprintf("%d events: official client, catching up", count), clients: 1, events: count, one: func(ctx context.Context, _ int) error {
 		return expect(count)(catchUp(ctx, c, count))
 	}}
-	shared := projecting("the same: projected into all read models, one reading for all", count, c, throughWatermill(true), everything...)
-	apart := projecting("the same: each reads by itself", count, c, throughWatermill(false), everything...)
-	watermill := projecting("the same: projected into the audit log", count, c, throughWatermill(false), audit.New())
-	plain := projecting("the same: without Watermill", count, c, withoutWatermill, audit.New())
+	shared := projecting("the same: projected into all read models, one reading for all", count, c, d, throughWatermill(true), everything...)
+	apart := projecting("the same: each reads by itself", count, c, d, throughWatermill(false), everything...)
+	watermill := projecting("the same: projected into the audit log", count, c, d, throughWatermill(false), audit.New())
+	plain := projecting("the same: without Watermill", count, c, d, withoutWatermill, audit.New())
 	if err := b.turns(ctx, read, shared, apart, watermill, plain); err != nil {
 		return err
 	}
@@ -70,15 +69,10 @@ func countAll(ctx context.Context, c *eventstore.Client) (n int, err error) {
 // A projector projects the log up to a position into prepared models.
 type projector func(ctx context.Context, c *eventstore.Client, d *database, to eventstore.Position, models []projections.Projection) error
 
-// projecting is a side that projects the whole log into a new database, whose
-// making is not measured. The CPU is without that of Postgres.
-func projecting(name string, count int, c *eventstore.Client, project projector, models ...projections.Projection) *side {
+// projecting is a side that projects the whole log into new tables, whose making
+// is not measured. The CPU is without that of Postgres.
+func projecting(name string, count int, c *eventstore.Client, d *database, project projector, models ...projections.Projection) *side {
 	return &side{name: name, events: count, run: func(ctx context.Context) (r round, err error) {
-		d, err := openDatabase(ctx)
-		if err != nil {
-			return r, err
-		}
-		defer func() { err = errors.Join(err, d.close()) }()
 		id, err := c.LogID(ctx)
 		if err != nil {
 			return r, err
@@ -87,7 +81,7 @@ func projecting(name string, count int, c *eventstore.Client, project projector,
 		if err != nil {
 			return r, err
 		}
-		if err := projections.Prepare(ctx, d.pool, id, models...); err != nil {
+		if err := renew(ctx, d, id, models); err != nil {
 			return r, err
 		}
 		before, began := ownCPU(), time.Now()
@@ -95,6 +89,20 @@ func projecting(name string, count int, c *eventstore.Client, project projector,
 		wall := time.Since(began)
 		return round{each: times{wall}, wall: wall, cpu: ownCPU() - before}, err
 	}}
+}
+
+// renew makes the models' tables anew.
+func renew(ctx context.Context, d *database, log uuid.UUID, models []projections.Projection) error {
+	schemas := []string{"daybook", "read", "api"}
+	for _, model := range models {
+		schemas = append(schemas, model.Spec().SchemaName())
+	}
+	for _, schema := range schemas {
+		if _, err := d.pool.Exec(ctx, "drop schema if exists "+schema+" cascade"); err != nil {
+			return err
+		}
+	}
+	return projections.Prepare(ctx, d.pool, log, models...)
 }
 
 // throughWatermill is what the program does, with one reading of the log or one

@@ -20,8 +20,8 @@ const (
 	passing  = 20_000 // events that go by first: who is held back falls out of the feed's window
 )
 
-// A tally counts the events of each stream, unless it is held back.
-type tally struct {
+// A gated read model counts the events of each stream, unless it is held back.
+type gated struct {
 	name string
 	gate *gate
 }
@@ -63,13 +63,13 @@ func (g *gate) pass(ctx context.Context) error {
 }
 
 // Spec is that of a projection that takes all events.
-func (t tally) Spec() projections.Spec {
-	return projections.Spec{Name: t.name, Version: 1, Schema: "create table tally (stream text primary key, n bigint not null)"}
+func (g gated) Spec() projections.Spec {
+	return projections.Spec{Name: g.name, Version: 1, Schema: "create table tally (stream text primary key, n bigint not null)"}
 }
 
 // Apply adds a batch up.
-func (t tally) Apply(ctx context.Context, tx pgx.Tx, events []projections.Event) error {
-	if err := t.gate.pass(ctx); err != nil {
+func (g gated) Apply(ctx context.Context, tx pgx.Tx, events []projections.Event) error {
+	if err := g.gate.pass(ctx); err != nil {
 		return err
 	}
 	counts := map[string]int64{}
@@ -103,7 +103,7 @@ func (b *bench) held(ctx context.Context) error {
 			return err
 		}
 		door, free := newGate(), newGate()
-		models := []projections.Projection{tally{"held", door}, tally{"one", free}, tally{"other", free}}
+		models := []projections.Projection{gated{"held", door}, gated{"one", free}, gated{"other", free}}
 		if err := projections.Prepare(ctx, d.pool, id, models...); err != nil {
 			return err
 		}
