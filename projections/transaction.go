@@ -154,6 +154,6 @@ func (t *transaction) Conn() *pgx.Conn {
 }
 
 // noRow answers an error.
-type noRow struct{ error }
+type noRow struct{ cause error }
 
-func (r noRow) Scan(...any) error { return r.error }
+func (r noRow) Scan(...any) error { return r.cause }
