@@ -114,3 +114,26 @@ func TestStatementsAndRowsAreWrittenInTheirOrder(t *testing.T) {
 	require.NoError(t, pool.QueryRow(t.Context(), "select array_agg(n order by n) from numbers").Scan(&all))
 	require.Equal(t, []int64{0, 1, 10, 11}, all)
 }
+
+func TestWhatFollowsIsAskedForWhenAllRowsBeforeItAreMade(t *testing.T) {
+	t.Parallel()
+	pool := postgrestest.New(t)
+	run(t, pool, "create table numbers (n bigint unique)")
+	for _, count := range []int{0, 2, 100} {
+		var sum int64
+		require.NoError(t, pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
+			var writes projections.Writes
+			writes.Queue("truncate numbers")
+			writes.Insert("numbers", "n", count, func(i int) []any {
+				sum++
+				return []any{int64(i)}
+			})
+			writes.Then(func(more *projections.Writes) { more.Queue("insert into numbers values ($1)", 1000+sum) })
+			writes.Queue("update numbers set n = -n")
+			return writes.Send(t.Context(), tx)
+		}))
+		var last, rows int
+		require.NoError(t, pool.QueryRow(t.Context(), "select min(n), count(*) from numbers").Scan(&last, &rows))
+		require.Equal(t, []int{-1000 - count, count + 1}, []int{last, rows})
+	}
+}

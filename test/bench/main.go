@@ -79,7 +79,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 	}{
 		{"start", b.starts}, {"idle", b.idle}, {"import", b.imports}, {"commands", b.commands}, {"visible", b.visible},
 		{"appends", b.appends}, {"hundreds", b.hundreds}, {"alone", b.alone}, {"filling", b.filling}, {"bytes", b.bytes}, {"reads", b.reads},
-		{"catchup", b.catchingUp}, {"projected", b.projects}, {"rebuild", b.rebuilds}, {"held", b.held}, {"large", b.large},
+		{"catchup", b.catchingUp}, {"projected", b.projects}, {"rebuild", b.rebuilds}, {"lookup", b.lookups}, {"held", b.held}, {"large", b.large},
 	} {
 		if b.only != "" && b.only != group.name {
 			continue

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -19,20 +18,18 @@ import (
 	"daybook.example/domain/book"
 	"daybook.example/domain/journal"
 	"daybook.example/eventstore"
+	"daybook.example/eventstore/subscription"
 	"daybook.example/projections"
 )
 
 const peerRebuilds = 10_000 // events that the peer is given, at some thousands a second
 
 // rebuilds measures making all read models from an existing log, over the node and
-// a subscription each, of a tenth of the events and of all, and one small
+// one feed, of a tenth of the events and of all, and one small
 // projection beside JetStream's (P12).
 func (b *bench) rebuilds(ctx context.Context) error {
 	return b.withHistory(ctx, b.events/10, false, func(s *store, h *history, d *database) error {
-		id := uuid.New()
-		if _, err := s.client.NameLog(ctx, eventstore.Proposed{
-			ID: id, Type: "log-named", Data: fmt.Appendf(nil, `{"log_id":%q}`, id), Metadata: []byte(`{"schema_version":1}`),
-		}); err != nil {
+		if err := nameLog(ctx, s.client); err != nil {
 			return err
 		}
 		r := rebuild{d, s.client}
@@ -90,23 +87,20 @@ func (r rebuild) run(ctx context.Context, all ...projections.Projection) (time.D
 	if err != nil {
 		return 0, err
 	}
-	if err := r.prepare(ctx, id, all); err != nil {
+	bare, err := r.prepare(ctx, id, all)
+	if err != nil {
 		return 0, err
 	}
 	before, err := r.cpu(ctx)
 	if err != nil {
 		return 0, err
 	}
-	life, stop := context.WithCancel(ctx)
-	var running sync.WaitGroup
-	defer running.Wait()
-	defer stop()
-	var runners []*projections.Runner
-	for _, model := range all {
-		runner := projections.NewRunner(projections.Options{Pool: r.pool, Store: r.client}, unindexed{model})
-		runners = append(runners, runner)
-		running.Go(func() { _ = runner.Run(life) }) // WaitFor tells
+	feed, err := projections.NewFeed(subscription.FeedConfig{Client: r.client})
+	if err != nil {
+		return 0, err
 	}
+	runners, stop := run(ctx, projections.Options{Pool: r.pool, Store: r.client, Feed: feed}, bare)
+	defer stop()
 	for _, runner := range runners {
 		if err := runner.WaitFor(ctx, head); err != nil {
 			return 0, err
@@ -117,17 +111,16 @@ func (r rebuild) run(ctx context.Context, all ...projections.Projection) (time.D
 }
 
 // prepare makes the tables anew, without their secondary indexes.
-func (r rebuild) prepare(ctx context.Context, log uuid.UUID, all []projections.Projection) error {
+func (r rebuild) prepare(ctx context.Context, log uuid.UUID, all []projections.Projection) (bare []projections.Projection, err error) {
 	drop := "drop schema if exists daybook, read, api"
-	var bare []projections.Projection
 	for _, model := range all {
 		drop += ", " + pgx.Identifier{model.Spec().SchemaName()}.Sanitize()
 		bare = append(bare, unindexed{model})
 	}
 	if _, err := r.pool.Exec(ctx, drop+" cascade"); err != nil {
-		return err
+		return nil, err
 	}
-	return projections.Prepare(ctx, r.pool, log, bare...)
+	return bare, projections.Prepare(ctx, r.pool, log, bare...)
 }
 
 // index makes the secondary indexes, and the statistics.
