@@ -70,7 +70,7 @@ func (r *Runtime) Tick(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for len(r.due) > 0 && !r.due[0].at.After(now) {
-		if err := r.reach(r.due[0]); err != nil {
+		if err := r.reach(ctx, r.due[0]); err != nil {
 			return err
 		}
 		heap.Pop(&r.due)
@@ -99,13 +99,18 @@ func (r *Runtime) open(a appointment) bool {
 
 // reach records that a deadline is reached. The ID derives from the event that
 // scheduled it, and the instance decides whether it is still open.
-func (r *Runtime) reach(a appointment) error {
+func (r *Runtime) reach(ctx context.Context, a appointment) error {
 	d, id, known := r.definition(a.stream)
 	if !known || !r.open(a) {
 		return nil
 	}
+	last, err := r.last(ctx, a.stream)
+	if err != nil {
+		return err
+	}
 	cause := Event{}
 	cause.ID, cause.Meta.CorrelationID = a.deadline, a.correlation
-	_, err := r.append(d, a.stream, cause, process.Reach{DeadlineID: a.deadline, Version: d.Version(), React: r.reaction(d, id)}, "reached", a.deadline.String())
+	reach := process.Reach{Last: last, DeadlineID: a.deadline, Version: d.Version(), React: r.reaction(d, id)}
+	_, err = r.append(d, a.stream, cause, reach, "reached", a.deadline.String())
 	return err
 }

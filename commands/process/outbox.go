@@ -129,9 +129,14 @@ func (r *Runtime) carry(ctx context.Context, p parcel) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	last, err := r.last(ctx, p.stream)
+	if err != nil {
+		return err
+	}
 	cause := Event{}
 	cause.ID, cause.Meta.CorrelationID = p.step.CommandID, p.correlation
-	if _, err := r.append(d, p.stream, cause, process.Settle{CommandID: p.step.CommandID, As: settled, React: r.reaction(d, id)}, "answer", p.step.CommandID.String()); err != nil {
+	settle := process.Settle{Last: last, CommandID: p.step.CommandID, As: settled, React: r.reaction(d, id)}
+	if _, err := r.append(d, p.stream, cause, settle, "answer", p.step.CommandID.String()); err != nil {
 		return err
 	}
 	if waiting := r.parcels[p.stream]; waiting != nil && waiting.step.CommandID == p.step.CommandID {

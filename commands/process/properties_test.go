@@ -27,8 +27,8 @@ type world struct {
 	events      int
 	late        []Event // recorded, and not heard of yet
 	own         map[string]process.State
-	askers      map[uuid.UUID]Target // of a command
-	made        []uuid.UUID
+	askers      map[uuid.UUID]Target      // of a command
+	made        map[uuid.UUID][]uuid.UUID // events, by employee
 	moves       int
 }
 
@@ -55,23 +55,44 @@ func (w *world) command(id, command uuid.UUID, c employee.Command) (events []Eve
 		e.Meta.CommandID = command
 		recording := domain.Recording{ID: e.ID, Revision: e.Revision}
 		w.people[id] = employee.Decider.Evolve(w.people[id], domain.Recorded[employee.Event]{Recording: recording, Event: event})
-		w.made = append(w.made, e.ID)
+		w.made[id] = append(w.made[id], e.ID)
 		events = append(events, e)
 	}
 	w.late = append(w.late, events...)
 	return events, nil
 }
 
-// somebody does something.
+// found hires everybody, each under one of those before.
+func (w *world) found() {
+	for i, id := range crowd {
+		var above uuid.UUID
+		if i > 0 {
+			above = crowd[rapid.IntRange(0, i-1).Draw(w.T, "above")]
+		}
+		_, err := w.command(id, uuid.Nil, hireOf(id, above, day("2025-01-01")))
+		require.NoError(w.T, err)
+	}
+}
+
+func hireOf(id, above uuid.UUID, on domain.Date) employee.Hire {
+	position := &employee.ChangePosition{PositionID: id, OrgUnitID: id, JobTitle: "Clerk", LocationID: id, CostCenter: "1"}
+	return employee.Hire{
+		PersonalData: employee.PersonalData{BirthDate: day("1990-01-01"), WorkEmail: "a@b.example"},
+		Engagement:   employee.Engagement{EmployeeNo: id.String(), LegalEntityID: id, HireDate: on, EmploymentType: employee.Permanent, ManagerEmployeeID: above, Position: position},
+	}
+}
+
+// act lets somebody do something.
 func (w *world) act() {
 	id, other := rapid.SampledFrom(crowd).Draw(w.T, "who"), rapid.SampledFrom(crowd).Draw(w.T, "other")
 	on := day("2026-01-01").AddDays(30 * rapid.IntRange(0, 11).Draw(w.T, "month"))
-	fact := rapid.SampledFrom(append(w.made, id)).Draw(w.T, "fact")
-	position := &employee.ChangePosition{PositionID: id, OrgUnitID: id, JobTitle: "Clerk", LocationID: id, CostCenter: "1"}
-	start := employee.Engagement{EmployeeNo: id.String(), LegalEntityID: id, HireDate: on, EmploymentType: employee.Permanent, ManagerEmployeeID: other, Position: position}
-	born := employee.PersonalData{BirthDate: day("1990-01-01"), WorkEmail: "a@b.example"}
+	fact := id
+	if n := len(w.made[id]); n > 0 { // of late ones first
+		fact = w.made[id][n-1-min(n-1, rapid.IntRange(0, 5).Draw(w.T, "fact"))]
+	}
+	hire := hireOf(id, other, on)
 	_, _ = w.command(id, uuid.Nil, rapid.SampledFrom([]employee.Command{
-		employee.Hire{PersonalData: born, Engagement: start}, employee.Rehire{Engagement: start}, employee.Terminate{LastDay: on, Ground: employee.Resignation},
+		hire, employee.Rehire{Engagement: hire.Engagement}, employee.Terminate{LastDay: on, Ground: employee.Resignation}, employee.Terminate{LastDay: on, Ground: employee.Resignation},
 		employee.ChangeManager{ManagerEmployeeID: other, EffectiveFrom: on}, employee.Rescind{RescindsEventID: fact, ReasonText: "x"},
 		employee.Correct{CorrectsEventID: fact, ReasonText: "x", Termination: &employee.Terminate{LastDay: on}},
 		employee.Correct{CorrectsEventID: fact, ReasonText: "x", Manager: &employee.ChangeManager{ManagerEmployeeID: other}},
@@ -107,7 +128,7 @@ func (w *world) react(d Definition, stream string, id uuid.UUID, command process
 		c.React = reaction
 		command = c
 	case process.Settle:
-		c.React = reaction
+		c.React, c.Last = reaction, w.own[stream].Last.EventID
 		command = c
 	}
 	decided, err := process.Decider.Decide(w.own[stream], command)
@@ -170,8 +191,9 @@ func (w *world) settleAll() {
 func TestProperties(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		w := &world{T: t, definitions: Definitions(), staff: NewStaff(), people: map[uuid.UUID]employee.State{}, revisions: map[string]uint64{}, own: map[string]process.State{}, askers: map[uuid.UUID]Target{}}
-		for range rapid.IntRange(1, 40).Draw(t, "steps") {
+		w := &world{T: t, definitions: Definitions(), staff: NewStaff(), people: map[uuid.UUID]employee.State{}, revisions: map[string]uint64{}, own: map[string]process.State{}, askers: map[uuid.UUID]Target{}, made: map[uuid.UUID][]uuid.UUID{}}
+		w.found()
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			switch rapid.IntRange(0, 3).Draw(t, "step") {
 			case 0, 1:
 				w.act()

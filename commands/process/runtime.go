@@ -329,6 +329,23 @@ func (r *Runtime) passed(ctx context.Context, own process.State, e Event) (bool,
 	return e.Position.Less(last), err
 }
 
+// last is the last input of an instance, once staff knows as much as that: another
+// owner may have handed on what is not handed over here yet.
+func (r *Runtime) last(ctx context.Context, stream string) (uuid.UUID, error) {
+	own, _, _, err := r.options.Handlers.Processes.State(ctx, stream)
+	if err != nil || own.Last.EventID == uuid.Nil {
+		return uuid.Nil, err
+	}
+	at, err := r.place(ctx, own.Last)
+	if err == nil && r.at.Less(at) {
+		err = errBehind
+	}
+	return own.Last.EventID, err
+}
+
+// errBehind passes by itself.
+var errBehind = errors.New("what the instance has heard of is not handed over here yet")
+
 // place is where an event stands in the log.
 func (r *Runtime) place(ctx context.Context, of process.Source) (eventstore.Position, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)

@@ -176,7 +176,7 @@ var Rules = map[string]string{
 	"required":       "the field must be given",
 	"code-invalid":   "a code has lower-case letters, digits, - and _, at most 64",
 	"taken-over":     "a person goes on with this instance by hand",
-	"moved-on":       "an input is decided upon the one before it",
+	"moved-on":       "what an instance does is decided upon the last input that it has received",
 	"version-behind": "the versions of a definition start in order",
 }
 
@@ -209,23 +209,37 @@ type Receive struct {
 }
 
 func (c Receive) decide(s State) ([]Event, error) {
-	if s.Last.EventID != c.Last {
-		return nil, &domain.Error{Kind: domain.Conflict, Code: "moved-on", Message: "the instance has heard of another event meanwhile; look again"}
+	if err := s.lastIs(c.Last); err != nil {
+		return nil, err
 	}
 	return s.with(c.Input, c.React), nil
 }
 
-// Settle puts the answer to a command on record. It comes from the machinery.
+// lastIs refuses a reaction of who has not heard of what the instance has: it would
+// look at less than what was answered already.
+func (s State) lastIs(input uuid.UUID) error {
+	if s.Last.EventID == input {
+		return nil
+	}
+	return &domain.Error{Kind: domain.Conflict, Code: "moved-on", Message: "the instance has heard of another event meanwhile; look again"}
+}
+
+// Settle puts the answer to a command on record, with the last input that was known
+// when it came. It comes from the machinery.
 type Settle struct {
+	Last      uuid.UUID
 	CommandID uuid.UUID
 	As        Event // CommandConfirmed or CommandRejected
 	React     Reaction
 }
 
-func (c Settle) decide(s State) ([]Event, error) { //nolint:unparam // as every command
+func (c Settle) decide(s State) ([]Event, error) {
 	step := s.step(c.CommandID)
 	if step == nil || step.Answer != Pending {
 		return nil, nil
+	}
+	if err := s.lastIs(c.Last); err != nil {
+		return nil, err
 	}
 	if _, refused := c.As.(CommandRejected); refused && step.Undoes != uuid.Nil {
 		return []Event{c.As, HumanNeeded{Code: CompensationFailed, EmployeeID: step.Intent.EmployeeID, CommandID: c.CommandID}}, nil
@@ -236,15 +250,19 @@ func (c Settle) decide(s State) ([]Event, error) { //nolint:unparam // as every 
 // Reach says that the time of a deadline has come. It comes from the machinery;
 // one that is not open any more is passed over.
 type Reach struct {
+	Last       uuid.UUID // as in Settle
 	DeadlineID uuid.UUID
 	Version    int
 	React      Reaction
 }
 
-func (c Reach) decide(s State) ([]Event, error) { //nolint:unparam // as every command
+func (c Reach) decide(s State) ([]Event, error) {
 	open, _ := s.copied().without(c.DeadlineID)
 	if open.ID == uuid.Nil {
 		return nil, nil
+	}
+	if err := s.lastIs(c.Last); err != nil {
+		return nil, err
 	}
 	return s.with(DeadlineReached{c.DeadlineID, open.Key, c.Version}, c.React), nil
 }

@@ -47,7 +47,7 @@ func TestTheReactionSeesTheStateAfterItsInput(t *testing.T) {
 	given(t, input(1)).When(Receive{Input: input(2), Last: input(1).EventID, React: look}).Then(input(2))
 	require.Equal(t, input(2).Source, seen.Last)
 	given(t, input(1), CommandRequested{Intent: move}).
-		When(Settle{domaintest.FactID(1), CommandConfirmed{CommandID: domaintest.FactID(1), Revision: 7, Version: 1}, look}).
+		When(Settle{input(1).EventID, domaintest.FactID(1), CommandConfirmed{CommandID: domaintest.FactID(1), Revision: 7, Version: 1}, look}).
 		Then(CommandConfirmed{CommandID: domaintest.FactID(1), Revision: 7, Version: 1})
 	require.Equal(t, Confirmed, seen.Steps[0].Answer)
 	require.EqualValues(t, 7, seen.Steps[0].Revision)
@@ -57,9 +57,9 @@ func TestACommandHasOneAnswer(t *testing.T) {
 	t.Parallel()
 	command := domaintest.FactID(0)
 	rejected := CommandRejected{command, "outside-spell", 1}
-	given(t, CommandRequested{Intent: move}).When(Settle{command, rejected, silent}).Then(rejected)
-	given(t, CommandRequested{Intent: move}, rejected).When(Settle{command, rejected, silent}).Then()
-	given(t, CommandRequested{Intent: move}, rejected).When(Settle{domaintest.FactID(9), rejected, silent}).Then()
+	given(t, CommandRequested{Intent: move}).When(Settle{uuid.Nil, command, rejected, silent}).Then(rejected)
+	given(t, CommandRequested{Intent: move}, rejected).When(Settle{uuid.Nil, command, rejected, silent}).Then()
+	given(t, CommandRequested{Intent: move}, rejected).When(Settle{uuid.Nil, domaintest.FactID(9), rejected, silent}).Then()
 	state := given(t, CommandRequested{Intent: move}, rejected).State()
 	require.Equal(t, "outside-spell", state.Steps[0].Code)
 }
@@ -70,7 +70,7 @@ func TestACompensationThatFailsCallsForAPersonAndThenTheInstanceRests(t *testing
 	rejected := CommandRejected{domaintest.FactID(2), "rehire-depends", 1}
 	needed := HumanNeeded{CompensationFailed, someone, domaintest.FactID(2)}
 	asked := []Event{input(1), CommandRequested{Intent: move}, undo}
-	given(t, asked...).When(Settle{domaintest.FactID(2), rejected, asking(CommandRequested{Intent: move})}).Then(rejected, needed)
+	given(t, asked...).When(Settle{input(1).EventID, domaintest.FactID(2), rejected, asking(CommandRequested{Intent: move})}).Then(rejected, needed)
 	parked := append(asked, rejected, needed)
 	require.Equal(t, NeedsHuman, given(t, parked...).State().Status())
 	given(t, parked...).When(Receive{Input: input(2), Last: input(1).EventID, React: asking(CommandRequested{Intent: move})}).Then(input(2))
@@ -97,11 +97,11 @@ func TestADeadlineIsReachedOnlyWhileItIsOpen(t *testing.T) {
 	set, id := DeadlineScheduled{"end", april}, domaintest.FactID(0)
 	reached := DeadlineReached{id, "end", 1}
 	needed := HumanNeeded{Code: "probation-unanswered", EmployeeID: someone}
-	given(t, set).When(Reach{id, 1, asking(needed)}).Then(reached, needed)
-	given(t, set, DeadlineCancelled{id, "end"}).When(Reach{id, 1, silent}).Then()
-	given(t, set, reached).When(Reach{id, 1, silent}).Then()
-	given(t, set, TakenOver{"p-1", "by-hand"}).When(Reach{id, 1, silent}).Then()
-	given(t).When(Reach{id, 1, silent}).Then()
+	given(t, set).When(Reach{uuid.Nil, id, 1, asking(needed)}).Then(reached, needed)
+	given(t, set, DeadlineCancelled{id, "end"}).When(Reach{uuid.Nil, id, 1, silent}).Then()
+	given(t, set, reached).When(Reach{uuid.Nil, id, 1, silent}).Then()
+	given(t, set, TakenOver{"p-1", "by-hand"}).When(Reach{uuid.Nil, id, 1, silent}).Then()
+	given(t).When(Reach{uuid.Nil, id, 1, silent}).Then()
 	state := given(t, set, reached).State()
 	require.Equal(t, []Deadline{{id, "end", april}}, state.Reached)
 	require.Empty(t, state.Deadlines)
@@ -169,6 +169,8 @@ func TestRefusals(t *testing.T) {
 		refusal("code-invalid", "/reason_code", nil, TakeOver{"p-1", "Ms Smith is ill"}),
 		refusal("taken-over", "", taken, Retry{"p-1", "again"}),
 		refusal("moved-on", "", []Event{input(1)}, Receive{Input: input(2), React: silent}),
+		refusal("moved-on", "", []Event{CommandRequested{Intent: move}, input(1)}, Settle{uuid.Nil, domaintest.FactID(0), CommandRejected{}, silent}),
+		refusal("moved-on", "", []Event{DeadlineScheduled{"end", april}, input(1)}, Reach{uuid.Nil, domaintest.FactID(0), 1, silent}),
 		refusal("version-behind", "", []Event{VersionStarted{Version: 2}}, StartVersion{VersionStarted{Version: 1}}),
 	)
 }
@@ -222,7 +224,7 @@ func TestProperties(t *testing.T) {
 			}).Draw(t, "reaction")
 			return rapid.SampledFrom([]Command{
 				Receive{Input: input(len(recorded)), Last: last.Last.EventID, React: react}, Receive{Input: input(1), Last: any, React: react},
-				Settle{any, CommandConfirmed{CommandID: any, Version: 1}, react}, Settle{any, CommandRejected{any, "no", 1}, react}, Reach{any, 1, react},
+				Settle{last.Last.EventID, any, CommandConfirmed{CommandID: any, Version: 1}, react}, Settle{last.Last.EventID, any, CommandRejected{any, "no", 1}, react}, Reach{last.Last.EventID, any, 1, react},
 				Retry{"p-1", "again"}, TakeOver{"p-1", rapid.SampledFrom([]string{"", "by-hand"}).Draw(t, "reason")},
 				StartVersion{VersionStarted{Version: rapid.IntRange(1, 3).Draw(t, "version")}},
 			}).Draw(t, "command")
