@@ -11,6 +11,18 @@ import (
 	"daybook.example/domain/process"
 )
 
+// callForAPerson lets an instance of manager-leaves do so.
+func (s *site) callForAPerson(id uuid.UUID) {
+	s.t.Helper()
+	r := creating(request("input"))
+	r.Kind = domain.Process
+	input := process.InputReceived{Source: process.Source{EventID: uuid.New(), Stream: "employee-" + id.String()}, Type: "employee-retired", Version: 1}
+	_, err := s.handlers.Processes.Handle(s.t.Context(), process.Stream("manager-leaves", id), r, process.Receive{Input: input, React: func(process.State) []process.Event {
+		return []process.Event{process.HumanNeeded{Code: "no-successor", EmployeeID: id}}
+	}})
+	require.NoError(s.t, err)
+}
+
 func TestAPersonStepsIntoAProcess(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -21,13 +33,7 @@ func TestAPersonStepsIntoAProcess(t *testing.T) {
 	require.Contains(t, absent.Detail, "GET /v1/processes lists them")
 
 	// Given an instance that called for a person
-	r := creating(request("input"))
-	r.Kind = domain.Process
-	input := process.InputReceived{Source: process.Source{EventID: uuid.New(), Stream: "employee-" + id.String()}, Type: "employee-retired", Version: 1}
-	_, err := s.handlers.Processes.Handle(t.Context(), process.Stream("manager-leaves", id), r, process.Receive{Input: input, React: func(process.State) []process.Event {
-		return []process.Event{process.HumanNeeded{Code: "no-successor", EmployeeID: id}}
-	}})
-	require.NoError(t, err)
+	s.callForAPerson(id)
 
 	// Then what a person says is on record under their name, once
 	retried := s.post(access.Operator, path+"/retry", `{"reason_code":"again"}`, "Idempotency-Key", "a")

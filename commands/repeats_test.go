@@ -84,6 +84,11 @@ func TestEveryWriteRouteAnswersARepeatAlike(t *testing.T) {
 	token := twice("/v1/tokens", `{"role":"hr","principal":"p-9","expires":"`+time.Now().Add(time.Hour).Format(time.RFC3339)+`"}`)
 	twice("/v1/tokens/{id}/revocation", `{}`, "{id}", token.ID)
 	twice("/v1/projections/{name}/waivers", `{"event_id":"`+haltedAt.String()+`","reason":"posted twice by a test"}`, "{name}", halted)
+	instance := uuid.New()
+	s.callForAPerson(instance)
+	place := []string{"{name}", "manager-leaves", "{id}", instance.String()}
+	twice("/v1/processes/{name}/{id}/retry", `{"reason_code":"again"}`, place...)
+	twice("/v1/processes/{name}/{id}/takeover", `{"reason_code":"by-hand"}`, place...)
 	for route, unsent := range left {
 		require.False(t, unsent, "no repeat was sent to %s", route)
 	}

@@ -67,6 +67,7 @@ func Steps(seed uint64) []Step {
 	c.careers()
 	c.mistakes()
 	c.books()
+	c.probations()
 	slices.SortStableFunc(c.steps, func(a, b Step) int { return a.At.Compare(b.At) })
 	return c.steps
 }
@@ -298,6 +299,20 @@ func (c *company) leavers() {
 		position := c.position(c.people[i].unit, false)
 		c.do(day.AddDays(-10), hr, fmt.Sprintf("return-%02d", n+1), c.people[i].id(), employee.Rehire{
 			Engagement: employee.Engagement{HireDate: day, ManagerEmployeeID: ID(c.boss(i)), Position: &position}})
+	}
+}
+
+// probations are put off for one, and confirmed on their last day for those who
+// were hired at the start and stayed.
+func (c *company) probations() {
+	longer := first.AddDays(182 + 91)
+	for i, p := range c.people[:People/3] {
+		on := first.AddDays(182)
+		if i == len(units) {
+			c.do(on.AddDays(-14), hr, "probation-extended", p.id(), employee.ExtendProbation{ProbationEnd: longer, ReasonCode: "absence"})
+			on = longer
+		}
+		c.do(on, hr, fmt.Sprintf("probation-%03d", i+1), p.id(), employee.ConfirmProbation{})
 	}
 }
 
