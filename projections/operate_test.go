@@ -116,12 +116,13 @@ func TestATakeoverGivesTheProjectionToWhoStandsBy(t *testing.T) {
 	require.GreaterOrEqual(t, waited, 0.0)
 
 	require.NoError(t, projections.Takeover(t.Context(), h.pool, at))
+	h.put("claim-test-0", taken()) // so that the former owner notices before the other one looks
 
 	h.await(second, projections.Running)
 	h.await(first[0], projections.Standby)
 	_, last = h.put("claim-test-0", taken())
 	h.wait(second, last)
-	require.Equal(t, 2, h.tallied("counting"))
+	require.Equal(t, 3, h.tallied("counting"))
 	require.Equal(t, "standing-by/1", h.stand().Owner)
 	_, shown = gauge(t, registry, "daybook_projections_standby_seconds", map[string]string{"projection": "counting", "holder": at.Owner})
 	require.False(t, shown, "it stands by no more")
