@@ -175,6 +175,16 @@ func (f *follower) sawAll(t *testing.T, client *program.Client) {
 	require.Equal(t, all, f.seen)
 }
 
+// verifyWhole is verify where the projectors, or what settles claims, were in
+// processes of their own: one with all roles takes their place.
+func (l *load) verifyWhole(t *testing.T, home *program.Home) {
+	t.Helper()
+	home.Stop(t)
+	home.Start(t, program.Options{})
+	standing(t, home)
+	l.verify(t, home)
+}
+
 // verify holds the log against the journal, now that everything is settled, and
 // the read models against the log.
 func (l *load) verify(t *testing.T, home *program.Home) {

@@ -52,7 +52,7 @@ func TestGivenWritersWhenProjectorsRestartThenEveryReadModelIsExact(t *testing.T
 		_, err := last.Stop(15 * time.Second)
 		require.NoError(t, err)
 		reader.sawAll(t, home.Now.Client())
-		l.verify(t, home)
+		l.verifyWhole(t, home)
 	}
 }
 

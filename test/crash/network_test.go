@@ -93,7 +93,7 @@ func TestGivenLoadWhenNetworksFailThenNothingIsLostDoubledOrLeftBehind(t *testin
 	require.Less(t, l.journal.slowest, slowMax)
 	client.HTTP.CloseIdleConnections()
 	leftNothing(t, home, p)
-	l.verify(t, home)
+	l.verifyWhole(t, home)
 }
 
 // answered waits until one more command is acknowledged.

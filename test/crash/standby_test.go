@@ -51,7 +51,7 @@ func TestGivenLoadWhenAProjectorIsKilledThenAStandbyTakesOverAndNothingIsApplied
 	for _, p := range projectors {
 		stop(t, p)
 	}
-	l.verify(t, home)
+	l.verifyWhole(t, home)
 }
 
 // ownedBy waits until every read model is owned by one of the processes, and
