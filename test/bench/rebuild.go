@@ -199,6 +199,8 @@ func (b *bench) besidePeer(ctx context.Context, r rebuild) (err error) {
 	if err := b.turns(ctx, ours, each, batched); err != nil {
 		return err
 	}
+	b.row("CPU us an event, but for Postgres: ours, with the node; JetStream; the same for 4096",
+		fmt.Sprintf("%s; %s; %s", spread(ours.cpus(), "%.1f"), spread(each.cpus(), "%.1f"), spread(batched.cpus(), "%.1f")), "")
 	b.atLeast("ours / JetStream, a transaction for each message (P12)", over(ours.rates(), each.rates()), 10)
 	b.row("ours / JetStream, a transaction for 4096 messages", spread(over(ours.rates(), batched.rates()), "%.2f"), "")
 	return b.table.Flush()
