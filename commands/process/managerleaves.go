@@ -19,6 +19,10 @@ import (
 // the last first. What a person has changed since stays.
 type ManagerLeaves struct{}
 
+// movesMax is how many commands of an instance wait for their answers at a time:
+// one append must hold what an input makes. Each answer makes room for the next.
+const movesMax = 100
+
 // The codes of what a person must look at, and of the ends.
 const (
 	noSuccessor  = "no-successor"
@@ -89,6 +93,17 @@ func (l leaving) busy(employee uuid.UUID) bool {
 	})
 }
 
+// room is how many more commands may be asked for.
+func (l leaving) room() int {
+	room := movesMax
+	for _, step := range l.own.Steps {
+		if step.Answer == process.Pending {
+			room--
+		}
+	}
+	return max(room, 0)
+}
+
 // undo rescinds, the last first, the moves for days on which the manager is
 // employed after all.
 func (l leaving) undo() (actions []process.Event) {
@@ -99,7 +114,7 @@ func (l leaving) undo() (actions []process.Event) {
 			actions = append(actions, compensate(step))
 		}
 	}
-	return actions
+	return actions[:min(len(actions), l.room())]
 }
 
 // move asks for the moves that are still to be made. It is open while any is
@@ -118,7 +133,7 @@ func (l leaving) move() (actions []process.Event, outcome string, open bool) {
 		asked[report.Employee] = true
 		actions = append(actions, l.moveOne(report)...)
 	}
-	return actions, reportsMoved, open
+	return actions[:min(len(actions), l.room())], reportsMoved, open
 }
 
 func (l leaving) moveOne(report Report) []process.Event {

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
 
 	"daybook.example/domain/employee"
 	"daybook.example/domain/process"
@@ -204,6 +205,32 @@ func TestGivenAMoveThatIsRefusedThenAPersonIsCalledAndARetryAsksAnew(t *testing.
 		then(lead, moves(ada, head, "2026-04-01"))
 	s.when(rejected(lead, "some-rule")).then(lead, process.HumanNeeded{Code: moveRefused, EmployeeID: ada, CommandID: eventID(12)}).then(lead)
 	s.when(noted(lead, process.Retried{By: "p-1", ReasonCode: "again"})).then(lead, moves(ada, head, "2026-04-01"))
+}
+
+func TestGivenMoreReportsThanOneAppendHoldsWhenTheirManagerLeavesThenTheyAreMovedStepByStep(t *testing.T) {
+	t.Parallel()
+	s := given(t, ManagerLeaves{}, hired(chief, "2020-01-01"), hired(lead, "2020-01-01", chief))
+	const reports = movesMax + 50
+	for range reports {
+		s.when(hired(uuid.New(), "2021-01-01", lead))
+	}
+	react := func() (asked int) {
+		for _, event := range (ManagerLeaves{}).React(s.staff, lead, s.own[lead]) {
+			s.record(lead, event)
+			asked++
+		}
+		return asked
+	}
+	s.when(leaves(lead, "2026-03-31"))
+	require.Equal(t, movesMax, react())
+	require.Zero(t, react())
+	for range reports {
+		s.when(confirmed(lead))
+		react()
+	}
+	require.Empty(t, s.staff.ReportsFrom(lead, day("2026-04-01")))
+	require.Equal(t, reportsMoved, s.own[lead].Outcome)
+	require.Len(t, s.own[lead].Steps, reports)
 }
 
 func TestGivenACircleOfManagersWhenOneLeavesThenAPersonIsCalled(t *testing.T) {

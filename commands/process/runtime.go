@@ -312,7 +312,7 @@ func (r *Runtime) receive(ctx context.Context, d Definition, target Target, e Ev
 			return err
 		}
 	}
-	return errors.New("somebody else keeps telling the instance of events")
+	return fmt.Errorf("%w: somebody else keeps telling the instance of events", eventstore.ErrUnavailable)
 }
 
 // passed reports whether an instance has heard of an event, or of a later one.
