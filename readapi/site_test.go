@@ -24,6 +24,7 @@ import (
 	"daybook.example/projections/employee/employeetest"
 	"daybook.example/projections/journal"
 	"daybook.example/projections/postgres/postgrestest"
+	"daybook.example/projections/process"
 	"daybook.example/readapi"
 )
 
@@ -52,6 +53,7 @@ func open(t testing.TB, c *employeetest.Company, self uuid.UUID, now time.Time) 
 	c.Project(pool, model.New(c.Keys), 512)
 	c.Project(pool, journal.New(), 512)
 	c.Project(pool, audit.New(), 512)
+	c.Project(pool, process.New(), 512)
 	s := &companySite{Company: c, t: t, self: self, now: now, node: node, store: store, pool: pool}
 	return s.serve(pool)
 }

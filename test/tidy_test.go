@@ -277,3 +277,27 @@ func roomOf(path string) (found room, ok bool) {
 	}
 	return found, ok
 }
+
+// A read model is a folder with a schema. Whoever adds one has it tested as all
+// others are, and run.
+func TestEveryReadModelIsTestedForWhatTheRuntimePromisesAndRuns(t *testing.T) {
+	t.Parallel()
+	schemas, err := filepath.Glob("../projections/*/schema.sql")
+	require.NoError(t, err)
+	require.NotEmpty(t, schemas)
+	house, err := os.ReadFile("../cmd/daybook/house.go")
+	require.NoError(t, err)
+	for _, schema := range schemas {
+		folder := filepath.Dir(schema)
+		tests, err := filepath.Glob(filepath.Join(folder, "*_test.go"))
+		require.NoError(t, err)
+		tested := false
+		for _, name := range tests {
+			content, err := os.ReadFile(name)
+			require.NoError(t, err)
+			tested = tested || strings.Contains(string(content), "projtest.Conformance(")
+		}
+		require.True(t, tested, "%s has no projtest.Conformance", folder)
+		require.Contains(t, string(house), "daybook.example/projections/"+filepath.Base(folder), "%s is run nowhere", folder)
+	}
+}
