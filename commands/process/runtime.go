@@ -297,7 +297,13 @@ func (r *Runtime) receive(ctx context.Context, d Definition, target Target, e Ev
 		if err != nil {
 			return err
 		}
-		if passed, err := r.passed(ctx, own, e); err != nil || passed || !exists && !target.Start {
+		if !exists && !target.Start {
+			return nil
+		}
+		if r.instances[stream] == nil { // so that the next event of this batch finds it
+			r.instances[stream] = &instance{}
+		}
+		if passed, err := r.passed(ctx, own, e); err != nil || passed {
 			return err
 		}
 		input := e.ID

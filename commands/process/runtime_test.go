@@ -78,6 +78,21 @@ func TestGivenHistoryWhenTheProcessFirstStartsThenItLeavesThatAlone(t *testing.T
 	require.Equal(t, lead, h.manager(ada, "2026-04-01"), "that was before the start")
 }
 
+func TestGivenTwoEventsInOneBatchThenTheSecondFindsTheInstanceThatTheFirstBegan(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	first := h.drive(h.runtime(), eventstore.Position{})
+	h.company()
+	first.settled()
+	first.stop()
+	h.terminate(lead, "2026-03-31")
+	changed := h.tell(lead, employee.ChangeManager{ManagerEmployeeID: chief, EffectiveFrom: domain.MustDate("2026-02-01")})
+
+	h.drive(h.runtime(), first.checkpoint).settled()
+
+	require.Equal(t, 1, inputs(h.log())[process.Stream(leave, lead)+" "+changed[0].ID.String()])
+}
+
 // replayed is a company whose lead leaves while each batch is delivered twice.
 func replayed(t *testing.T, sabotage func(*Runtime)) (*house, *driver) {
 	t.Helper()
