@@ -125,27 +125,59 @@ func (r *Runtime) prepare(ctx context.Context, at eventstore.Position) error {
 // catchUp hears of the log: of staff up to a position, of the instances up to the
 // end, so that none is taken for missing.
 func (r *Runtime) catchUp(ctx context.Context, at eventstore.Position) error {
-	for recorded, err := range r.options.Store.All(ctx, r.at) {
-		if err != nil {
+	head, err := r.options.Store.Head(ctx)
+	if err != nil {
+		return err
+	}
+	if r.at.Less(head) {
+		if err := r.readOn(ctx, at, head); err != nil {
 			return err
 		}
-		if !concerns(recorded.Stream) {
-			continue
-		}
-		e := decode(recorded)
-		if e.Err != nil {
-			continue // whoever handed it over has halted there, or has passed it on an operator's word
-		}
-		if !at.Less(e.Position) {
-			r.staff.Apply(e)
-			r.at = e.Position
-		}
-		r.note(e)
 	}
 	if r.at.Less(at) {
 		r.at = at
 	}
 	return nil
+}
+
+// readOn takes in what stands behind r.at, up to the head. A subscription brings it
+// faster than pages do, and holds little of it in memory.
+func (r *Runtime) readOn(ctx context.Context, at, head eventstore.Position) error {
+	log, err := r.options.Store.SubscribeAll(ctx, r.at)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	for {
+		message, err := log.Recv(ctx)
+		if err != nil || message.CaughtUp {
+			return err
+		}
+		if message.Event == nil {
+			continue
+		}
+		r.learn(*message.Event, at)
+		if !message.Event.Position.Less(head) {
+			return nil
+		}
+	}
+}
+
+// learn takes one event in. What cannot be read is left out: whoever handed it over
+// has halted there, or has passed it on an operator's word.
+func (r *Runtime) learn(recorded eventstore.Recorded, at eventstore.Position) {
+	if !concerns(recorded.Stream) {
+		return
+	}
+	e := decode(recorded)
+	if e.Err != nil {
+		return
+	}
+	if !at.Less(e.Position) {
+		r.staff.Apply(e)
+		r.at = e.Position
+	}
+	r.note(e)
 }
 
 // concerns reports whether processes ever look into a stream.
