@@ -181,6 +181,8 @@ func (s *Supervisor) start(ctx context.Context, j job, v Version) {
 		err := s.do(ctx, w, j, v)
 		switch {
 		case err == nil || ctx.Err() != nil:
+		case errors.Is(err, ErrHeld): // another process builds it
+			sleep(ctx, superviseEvery)
 		case errors.Is(err, ErrOtherLog):
 			s.fail(fmt.Errorf("projection %s: %w", v.Name, err))
 		default:
