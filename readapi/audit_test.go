@@ -199,7 +199,7 @@ func TestGivenProjectorsThenTheirListSaysHowFarTheyAreAndReadinessFollows(t *tes
 
 	list := s.ok(access.Operator, "/v1/projections")
 	require.Equal(t, head.String(), list.at("head"))
-	require.Equal(t, []any{"audit_log", "employee_fact", "journal_line"}, members(list.at("items").([]any), "name"))
+	require.Equal(t, []any{"audit_log", "employee_fact", "journal_line", "process_instance"}, members(list.at("items").([]any), "name"))
 
 	halt("halted")
 	require.Equal(t, http.StatusServiceUnavailable, ready())
