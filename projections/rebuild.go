@@ -16,9 +16,11 @@ import (
 )
 
 const (
-	// swapLock is how long readers may have to queue behind a promotion that itself
-	// waits for a query to end.
-	swapLock     = 200 * time.Millisecond
+	// swapLockMin is how long readers may have to queue behind a promotion that
+	// itself waits for a query to end; longer, up to swapLockMax, where that is never
+	// enough.
+	swapLockMin  = 200 * time.Millisecond
+	swapLockMax  = 2 * time.Second
 	swapPatience = 30 * time.Second
 	swapPause    = 250 * time.Millisecond
 )
@@ -148,11 +150,12 @@ func (b *Rebuilder) swap(ctx context.Context, name string, choose func([]Version
 	if err != nil {
 		return done, err
 	}
+	wait := swapLockMin
 	for end := time.Now().Add(swapPatience); ; sleep(ctx, swapPause) {
 		err = b.change(ctx, name, func(tx pgx.Tx, versions []Version) error {
 			chosen, err := choose(versions)
 			if err == nil {
-				done, err = swap(ctx, tx, p, activeOf(versions), chosen)
+				done, err = swap(ctx, tx, p, activeOf(versions), chosen, wait)
 			}
 			return err
 		})
@@ -164,6 +167,7 @@ func (b *Rebuilder) swap(ctx context.Context, name string, choose func([]Version
 		case ctx.Err() != nil:
 			return done, ctx.Err()
 		case time.Now().Before(end):
+			wait = min(2*wait, swapLockMax)
 		case blocked:
 			return done, ErrBusy
 		default:
@@ -174,11 +178,11 @@ func (b *Rebuilder) swap(ctx context.Context, name string, choose func([]Version
 
 // swap changes which views have the names that are asked for. It holds both
 // checkpoints meanwhile, so that neither moves.
-func swap(ctx context.Context, tx pgx.Tx, p Projection, active, chosen *Version) (done Promotion, err error) {
+func swap(ctx context.Context, tx pgx.Tx, p Projection, active, chosen *Version, wait time.Duration) (done Promotion, err error) {
 	if active.Version == chosen.Version {
 		return Promotion{chosen.Name, active.Version, chosen.Version, chosen.Checkpoint}, nil
 	}
-	if _, err = tx.Exec(ctx, fmt.Sprintf("set local lock_timeout = '%dms'", swapLock.Milliseconds())); err != nil {
+	if _, err = tx.Exec(ctx, fmt.Sprintf("set local lock_timeout = '%dms'", wait.Milliseconds())); err != nil {
 		return done, err
 	}
 	was, err := heldCheckpoint(ctx, tx, *active)

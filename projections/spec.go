@@ -91,14 +91,16 @@ func (s Spec) tables() string { return createLabels + ";\n" + s.Schema + ";\n" +
 
 // checkpointView is how a reader finds the checkpoint that belongs to the rows
 // behind the other views: a name is looked up when it is used and not as of a
-// snapshot, and who has used it keeps a promotion waiting.
+// snapshot, and who has used it keeps a promotion waiting. It is the first of them,
+// as it is for readers: a promotion that locked others before would hold what a
+// reader needs who holds what it waits for.
 const checkpointView = `create view api.{name}_checkpoint as
 	select version, commit_pos, prepare_pos, state from daybook.projection_checkpoint where name = '{name}' and version = {version}`
 
 // views is the SQL of what others read, for this version's schema.
 func (s Spec) views() string {
 	return strings.NewReplacer("{schema}", s.SchemaName(), "{name}", s.Name, "{version}", strconv.Itoa(s.Version)).
-		Replace(s.Read + ";\n" + s.API + ";\n" + checkpointView)
+		Replace(checkpointView + ";\n" + s.Read + ";\n" + s.API)
 }
 
 // A versioned projection fills the tables of a version that has another number

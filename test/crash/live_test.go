@@ -49,8 +49,9 @@ func TestGivenWritersWhenProjectorsRestartThenEveryReadModelIsExact(t *testing.T
 		within, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		require.NoError(t, home.Now.Client().CaughtUp(within))
-		_, err := last.Stop(15 * time.Second)
-		require.NoError(t, err)
+		if _, err := last.Stop(15 * time.Second); err != nil { // the one before may have done all, while this one starts
+			require.ErrorContains(t, err, "stopped before it was done")
+		}
 		reader.sawAll(t, home.Now.Client())
 		l.verifyWhole(t, home)
 	}
