@@ -124,7 +124,7 @@ func (s *Server) adopt(ctx context.Context) (bool, error) {
 		return true, nil
 	}
 	s.logger.Warn("stopping the private Postgres that a process before this one left running", "process", found.pid)
-	ctx, cancel := context.WithTimeout(ctx, killAfter)
+	ctx, cancel := context.WithTimeout(ctx, orphanStop)
 	defer cancel()
 	if err := s.process.stop(ctx); err != nil && s.serves(found.pid) {
 		return false, err
