@@ -17,7 +17,7 @@ demo: postgres build ## start a generated company on embedded defaults (the firs
 
 .PHONY: test
 test: postgres ## run all tests (under five minutes on two cores)
-	go test ./...
+	go test -timeout 20m ./...
 
 .PHONY: ci
 ci: lint check race numbers conformance fuzz ## what CI runs beside make test (about fifteen minutes on two cores)

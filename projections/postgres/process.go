@@ -14,7 +14,7 @@ import (
 
 const (
 	startMax   = 60 * time.Second // recovery after a crash included
-	killAfter  = time.Second // a harder signal, where one was not enough
+	killAfter  = time.Second      // a harder signal, where one was not enough
 	orphanStop = 3 * time.Second
 	lookEvery  = 10 * time.Millisecond
 	portsTried = 5
