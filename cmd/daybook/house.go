@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -142,7 +143,18 @@ func (h *house) openDatabase(ctx context.Context) (err error) {
 	if h.pool, err = openPool(ctx, url); err != nil {
 		return err
 	}
-	h.onClose(func(context.Context) error { h.pool.Close(); return nil })
+	h.onClose(h.closePool)
+	return nil
+}
+
+// closePool gives the pool its time and no more: it waits for a database that does
+// not answer any longer.
+func (h *house) closePool(ctx context.Context) error {
+	var closing sync.WaitGroup
+	closing.Go(h.pool.Close)
+	if waitFor(ctx, &closing) != nil {
+		h.logger.Warn("the database did not let go of all connections in time")
+	}
 	return nil
 }
 
