@@ -269,6 +269,9 @@ func (s *Supervisor) build(ctx context.Context, w *work, p Projection, v Version
 		if err := s.owned(ctx, p, func(w *Writer) error { return w.index(ctx) }); err != nil {
 			return err
 		}
+		if head, err = s.options.Store.Head(ctx); err != nil { // the bulk may have taken long
+			return err
+		}
 	}
 	if err := s.until(ctx, w, p, head); err != nil {
 		return err
