@@ -112,15 +112,15 @@ func (w *workforce) raise(ctx context.Context, _ int) error {
 	return err
 }
 
-func (w *workforce) raised(ctx context.Context) (id, position string, err error) {
+func (w *workforce) raised(ctx context.Context) (id string, answer program.Answer, err error) {
 	n := w.next.Add(1)
 	id = w.ids[n%staff]
 	day := time.Date(2020, 1, 2, 0, 0, 0, 0, time.UTC).AddDate(0, 0, int(n/staff)).Format(time.DateOnly)
-	answer, err := w.client.Post(ctx, "/v1/employees/"+id+"/compensations", program.Pay(fmt.Sprintf("%d.00", 5000+n), day), program.Key(uuid.NewString()))
+	answer, err = w.client.Post(ctx, "/v1/employees/"+id+"/compensations", program.Pay(fmt.Sprintf("%d.00", 5000+n), day), program.Key(uuid.NewString()))
 	if err == nil {
 		err = answer.Into(&struct{}{})
 	}
-	return id, answer.Position(), err
+	return id, answer, err
 }
 
 // stored is such an event as it lies in the log.

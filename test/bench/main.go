@@ -85,11 +85,9 @@ func (b *bench) run(ctx context.Context) (err error) {
 			continue
 		}
 		b.row("\n"+group.name, "", "")
-		if err := group.of(ctx); err != nil {
+		failed := group.of(ctx)
+		if err := errors.Join(failed, b.table.Flush()); err != nil {
 			return fmt.Errorf("%s: %w", group.name, err)
-		}
-		if err := b.table.Flush(); err != nil {
-			return err
 		}
 	}
 	return nil

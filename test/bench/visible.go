@@ -43,6 +43,9 @@ func (b *bench) visible(ctx context.Context) error {
 			at := fmt.Sprintf("%d/s: ", rate)
 			b.row(at+"CPU us a command: the program; Postgres", fmt.Sprintf("%.0f; %.0f",
 				float64((cpuOf(p.PID())-program).Microseconds())/sent, float64((cpuBelow(p.PID())-database).Microseconds())/sent), "")
+			if o.refused > 0 {
+				b.row(at+"not sustained", fmt.Sprintf("%d of %.0f commands were refused as too many at once", o.refused, sent), "")
+			}
 			if o.late > 0 {
 				b.row(at+"not sustained", fmt.Sprintf("%d of %d questions were not answered within 5 s", o.late, o.late+len(o.seen)), "")
 			}
@@ -62,6 +65,7 @@ type observation struct {
 	people               *workforce
 	mu                   sync.Mutex
 	answered, seen, both times
+	refused              int // commands, as too many at once
 	late                 int // the read model did not reach their position in time
 	failed               error
 }
@@ -87,11 +91,11 @@ func (o *observation) at(ctx context.Context, rate int) error {
 
 // one sends a command and, where asked, looks for it.
 func (o *observation) one(ctx context.Context, due time.Time, look bool) {
-	id, position, err := o.people.raised(ctx)
-	answered, code := time.Now(), ""
+	id, answer, err := o.people.raised(ctx)
+	answered, code := time.Now(), answer.Code()
+	refused := code == "overloaded"
 	if err == nil && look {
-		var answer program.Answer
-		answer, err = o.people.client.Get(ctx, "/v1/employees/"+id, url.Values{"after": {position}, "valid_at": {"2020-01-01"}})
+		answer, err = o.people.client.Get(ctx, "/v1/employees/"+id, url.Values{"after": {answer.Position()}, "valid_at": {"2020-01-01"}})
 		if code = answer.Code(); err == nil {
 			err = answer.Into(&struct{}{})
 		}
@@ -100,7 +104,9 @@ func (o *observation) one(ctx context.Context, due time.Time, look bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
-	case code == "not-reached" || code == "database-unavailable":
+	case refused:
+		o.refused++
+	case code == "overloaded" || code == "not-reached" || code == "database-unavailable":
 		o.late++
 	case err != nil:
 		o.failed = err
