@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"daybook.example/eventstore"
 )
@@ -77,15 +76,13 @@ func unclaimable(ctx context.Context, conn *pgx.Conn, spec Spec) error {
 }
 
 // moveCheckpoint hits no row for an owner that is fenced off, or that repeats
-// what is committed: it fails then, by a division, so that all which was sent
-// behind it fails too. It comes first in the rows' transaction and takes the row's
+// what is committed. It comes first in the rows' transaction and takes the row's
 // lock, so that two owners cannot interleave.
-const moveCheckpoint = `with moved as (update daybook.projection_checkpoint
-		set commit_pos = $4, prepare_pos = $5, last_event = $6, last_event_at = $7, events = $8, heartbeat = clock_timestamp()
-		where name = $1 and version = $2 and epoch = $3 and commit_pos = $9 and prepare_pos = $10 and log_id = $11 returning 1)
-	select 1 / count(*) from moved`
+var moveCheckpoint = hitting(1, `update daybook.projection_checkpoint
+	set commit_pos = $4, prepare_pos = $5, last_event = $6, last_event_at = $7, events = $8, heartbeat = clock_timestamp()
+	where name = $1 and version = $2 and epoch = $3 and commit_pos = $9 and prepare_pos = $10 and log_id = $11`)
 
-// divisionByZero is how moveCheckpoint fails.
+// divisionByZero is how what hitting made fails.
 const divisionByZero = "22012"
 
 // queueMove queues moveCheckpoint; the batch fails with ErrFenced if it hits no row.
@@ -93,14 +90,7 @@ func queueMove(queue *pgx.Batch, spec Spec, from, to Checkpoint) {
 	queue.Queue(moveCheckpoint, spec.Name, spec.Version, from.Epoch,
 		int64(to.Position.Commit), int64(to.Position.Prepare), orNull(to.LastEvent), orNull(to.Label), to.Events,
 		int64(from.Position.Commit), int64(from.Position.Prepare), from.LogID,
-	).Fn = func(results pgx.BatchResults) error {
-		_, err := results.Exec()
-		var sql *pgconn.PgError
-		if errors.As(err, &sql) && sql.Code == divisionByZero {
-			return ErrFenced
-		}
-		return err
-	}
+	).Fn = func(results pgx.BatchResults) error { return missed(results, ErrFenced) }
 }
 
 func orNull[T comparable](value T) *T {

@@ -3,19 +3,21 @@ package projections
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // copyMin is how many rows are worth the round trip of a COPY of their own.
 const copyMin = 32
 
-// Writes are what a batch changes in the tables, in order. Their statements go to
-// the database in one round trip, whatever their number, but for rows that are
-// many: those are copied.
+// Writes are what a batch changes in the tables, in order, after it has read what
+// it needs. Their statements go to the database with the commit, whatever their
+// number, but for rows that are many: those are copied before.
 type Writes struct{ steps []write }
 
 // A write is some statements, rows to copy, or what follows from them.
@@ -25,9 +27,32 @@ type write struct {
 	then       func(*Writes)
 }
 
-// Queue adds a statement.
-func (w *Writes) Queue(sql string, arguments ...any) *pgx.QueuedQuery {
-	return w.statements().Queue(sql, arguments...)
+// Queue adds a statement. Its result is not looked at, for the commit may be sent
+// behind it.
+func (w *Writes) Queue(sql string, arguments ...any) { w.statements().Queue(sql, arguments...) }
+
+// Hit adds an update that has to hit so many rows: if it does not, the server ends
+// the transaction, and the error is amiss.
+func (w *Writes) Hit(rows int, amiss error, update string, arguments ...any) {
+	w.statements().Queue(hitting(rows, update), arguments...).Fn = func(results pgx.BatchResults) error {
+		return missed(results, amiss)
+	}
+}
+
+// hitting makes an update fail, by a division, that does not hit so many rows. All
+// that was sent behind it fails too.
+func hitting(rows int, update string) string {
+	return fmt.Sprintf("with hit as (%s returning 1) select 1 / (count(*) = %d)::int from hit", update, rows)
+}
+
+// missed reads the result of a statement that hitting made.
+func missed(results pgx.BatchResults, amiss error) error {
+	_, err := results.Exec()
+	var sql *pgconn.PgError
+	if errors.As(err, &sql) && sql.Code == divisionByZero {
+		return amiss
+	}
+	return err
 }
 
 // Insert adds count rows to a table. A row's values are in the order of the
@@ -77,12 +102,13 @@ func (w *Writes) statements() *pgx.Batch {
 // Send writes.
 func (w *Writes) Send(ctx context.Context, tx pgx.Tx) error {
 	queue := &pgx.Batch{}
-	flush := func() (err error) {
-		if queue.Len() > 0 {
-			err = tx.SendBatch(ctx, queue).Close()
+	flush := func() error {
+		defer func() { queue = &pgx.Batch{} }()
+		if t, ok := tx.(*transaction); ok {
+			t.later = append(t.later, queue.QueuedQueries...)
+			return nil
 		}
-		queue = &pgx.Batch{}
-		return err
+		return tx.SendBatch(ctx, queue).Close()
 	}
 	for steps := w.steps; len(steps) > 0; {
 		step := steps[0]

@@ -9,25 +9,24 @@ import (
 )
 
 // A transaction begins with its projection's first statements, in one round trip:
-// what the writer has to say goes ahead of them. One in which the projection says
-// nothing is a single round trip.
+// what the writer has to say goes ahead of them. It ends with the last ones, which
+// are kept for the commit. One in which the projection says nothing is a single
+// round trip.
 type transaction struct {
 	pgx.Tx // nil until it has begun
 	ctx    context.Context
 	conn   *pgx.Conn
 	head   func(*pgx.Batch)
+	later  []*pgx.QueuedQuery // sent ahead of whatever is sent next; nobody reads their results
 }
 
-// SendBatch sends statements, behind the head if they are the first.
+// SendBatch sends statements behind what goes ahead of them.
 func (t *transaction) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
-	if t.Tx != nil {
-		return t.Tx.SendBatch(ctx, b)
-	}
-	all := t.headed()
-	ahead := all.Len()
-	all.QueuedQueries = append(all.QueuedQueries, b.QueuedQueries...)
+	all, ahead := t.send(b)
 	results := t.conn.SendBatch(ctx, all)
-	t.Tx = results.Tx()
+	if t.Tx == nil {
+		t.Tx = results.Tx()
+	}
 	for _, statement := range all.QueuedQueries[:ahead] {
 		if err := answered(statement, results); err != nil {
 			_ = results.Close() // it is the same error
@@ -37,12 +36,17 @@ func (t *transaction) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResu
 	return results
 }
 
-// headed is a batch that begins the transaction.
-func (t *transaction) headed() *pgx.Batch {
-	b := &pgx.Batch{}
-	b.BeginTx(pgx.TxOptions{})
-	t.head(b)
-	return b
+// send makes a batch of what goes ahead, of which it returns the number, and b.
+func (t *transaction) send(b *pgx.Batch) (all *pgx.Batch, ahead int) {
+	all = &pgx.Batch{}
+	if t.Tx == nil {
+		all.BeginTx(pgx.TxOptions{})
+		t.head(all)
+	}
+	all.QueuedQueries = append(all.QueuedQueries, t.later...)
+	t.later, ahead = nil, all.Len()
+	all.QueuedQueries = append(all.QueuedQueries, b.QueuedQueries...)
+	return all, ahead
 }
 
 // answered reads a statement's result.
@@ -54,28 +58,28 @@ func answered(statement *pgx.QueuedQuery, results pgx.BatchResults) error {
 	return err
 }
 
-// begin sends the head alone, unless it is sent.
+// begin sends what goes ahead, if there is any.
 func (t *transaction) begin(ctx context.Context) error {
-	if t.Tx != nil {
+	if t.Tx != nil && len(t.later) == 0 {
 		return nil
 	}
 	return t.SendBatch(ctx, &pgx.Batch{}).Close()
 }
 
-// Commit ends the transaction; one that has not begun is sent as a whole.
+// Commit ends the transaction, in one round trip with what was kept for it.
 func (t *transaction) Commit(ctx context.Context) error {
-	if t.Tx != nil {
-		return t.Tx.Commit(ctx)
-	}
-	b := t.headed()
-	b.Queue("commit").Exec(func(tag pgconn.CommandTag) error {
+	end := &pgx.Batch{}
+	end.Queue("commit").Exec(func(tag pgconn.CommandTag) error {
 		if tag.String() == "ROLLBACK" {
 			return pgx.ErrTxCommitRollback
 		}
 		return nil
 	})
-	results := t.conn.SendBatch(ctx, b)
-	t.Tx = results.Tx()
+	all, _ := t.send(end)
+	results := t.conn.SendBatch(ctx, all)
+	if t.Tx == nil {
+		t.Tx = results.Tx()
+	}
 	return results.Close()
 }
 

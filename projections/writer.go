@@ -108,8 +108,7 @@ func (w *Writer) Apply(ctx context.Context, events []Event, to Position) error {
 	}
 	events = labelled(w.unseen(events), w.at.Label)
 	next := w.at.after(events, to)
-	err := w.transact(ctx, next, events, w.spec.durability(), func(tx pgx.Tx) error { return w.hand(ctx, tx, events) })
-	if err != nil {
+	if err := w.transact(ctx, next, events, w.spec.durability(events), func(tx pgx.Tx) error { return w.hand(ctx, tx, events) }); err != nil {
 		return err
 	}
 	w.at = next
@@ -163,8 +162,8 @@ const (
 )
 
 // durability of a batch: what is done outside is not lost with the rows.
-func (s Spec) durability() durability {
-	if s.Outside {
+func (s Spec) durability(events []Event) durability {
+	if s.Outside && slices.ContainsFunc(events, func(e Event) bool { return s.Takes(e.Type) }) {
 		return durable
 	}
 	return lossy
@@ -201,9 +200,11 @@ func (w *Writer) transact(ctx context.Context, next Checkpoint, events []Event, 
 type timing struct{ apply, commit time.Duration }
 
 // own makes the settings of the transactions those of the connection: so each is
-// two statements shorter.
+// two statements shorter. A projection looks its rows up by their keys: one plan
+// does for every batch, and making one takes as long as a small batch.
 func (w *Writer) own(ctx context.Context) error {
-	_, err := w.conn.Exec(ctx, "set synchronous_commit = "+string(lossy)+"; set search_path = "+w.schema())
+	_, err := w.conn.Exec(ctx, "set synchronous_commit = "+string(lossy)+"; set search_path = "+w.schema()+
+		"; set plan_cache_mode = force_generic_plan; set enable_seqscan = off")
 	return err
 }
 

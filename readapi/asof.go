@@ -10,7 +10,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"daybook.example/commands/edge"
 	"daybook.example/domain"
@@ -70,7 +70,19 @@ func (a *answer[T]) tagged(at AsOf, revision int64) *answer[T] {
 	return a
 }
 
-// zones names the function of each projection that knows the organisation's zone.
+// A scope is what an answer comes from: a projection, and the function that knows
+// the organisation's zone as of a position, if days matter.
+type scope struct{ projection, zoneAt string }
+
+// zone is SQL for the organisation's zone.
+func (s scope) zone(position string) string {
+	if s.zoneAt == "" {
+		return "''"
+	}
+	return s.zoneAt + "(" + position + ")"
+}
+
+// zones names that function of each projection that has one.
 var zones = map[string]string{employeeFact: "api.zone_at", journalLine: "api.journal_zone_at"}
 
 // asOf runs read in one snapshot of one projection's tables, as of the times asked for.
@@ -83,15 +95,12 @@ func asOf[T any](ctx context.Context, s *server, projection string, p AsOfParams
 		}
 		validAt = day
 	}
-	return asKnown(ctx, s, projection, p.KnownParams, func(ctx context.Context, tx pgx.Tx, at AsOf) (T, error) {
-		var none T
-		if err := tx.QueryRow(ctx, "select "+zones[projection]+"($1)", at.Known).Scan(&at.Zone); err != nil {
-			return none, err
-		}
+	return within(ctx, s, scope{projection, zones[projection]}, p.KnownParams, func(ctx context.Context, tx pgx.Tx, at AsOf) (T, error) {
 		at.ValidAt, at.Current = validAt, at.Current && validAt.IsZero()
 		if validAt.IsZero() {
 			zone, err := time.LoadLocation(at.Zone)
 			if err != nil {
+				var none T
 				return none, fmt.Errorf("the organisation's zone: %w", err)
 			}
 			at.ValidAt = domain.DateOf(s.Clock().In(zone))
@@ -102,24 +111,49 @@ func asOf[T any](ctx context.Context, s *server, projection string, p AsOfParams
 
 // asKnown is asOf for what has no effective date.
 func asKnown[T any](ctx context.Context, s *server, projection string, p KnownParams, read func(context.Context, pgx.Tx, AsOf) (T, error)) (*answer[T], error) {
+	return within(ctx, s, scope{projection: projection}, p, read)
+}
+
+func within[T any](ctx context.Context, s *server, of scope, p KnownParams, read func(context.Context, pgx.Tx, AsOf) (T, error)) (*answer[T], error) {
 	known, err := s.instant(ctx, p)
 	if err != nil {
 		return nil, s.waitable(err)
 	}
-	if err := s.reach(ctx, projection, known.awaited); err != nil {
+	if err := s.reach(ctx, of.projection, known.awaited); err != nil {
 		return nil, s.waitable(err)
 	}
-	out := &answer[T]{}
-	err = pgx.BeginTxFunc(ctx, s.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		at, state, err := known.resolve(ctx, tx, projection)
+	out, now := &answer[T]{}, present{}
+	err = s.snapshot(ctx, func(first *pgx.Batch) { now.ask(first, of, known) }, func(tx pgx.Tx) error {
+		at, err := known.resolve(ctx, tx, of, now)
 		if err != nil {
 			return err
 		}
-		out.Position, out.State = at.KnownAtPosition(), state
+		out.Position, out.State = at.KnownAtPosition(), now.header()
 		out.Body, err = read(ctx, tx, at)
 		return out.refused(err)
 	})
 	return out, s.waitable(err)
+}
+
+// snapshot runs read in one snapshot. The round trip that begins it also asks what
+// first queues.
+func (s *server) snapshot(ctx context.Context, first func(*pgx.Batch), read func(pgx.Tx) error) error {
+	return s.Pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
+		begin := &pgx.Batch{}
+		begin.BeginTx(pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+		first(begin)
+		results := conn.SendBatch(ctx, begin)
+		tx := results.Tx()
+		err := results.Close()
+		if err == nil {
+			err = read(tx)
+		}
+		if err == nil {
+			return tx.Commit(ctx)
+		}
+		_ = tx.Rollback(ctx) // the connection is closed if that fails
+		return err
+	})
 }
 
 // stateHeader says that the answer comes from a read model that stands.
@@ -210,43 +244,55 @@ const marksSQL = `select name, version, commit_pos, prepare_pos, state
 	from daybook.projection_checkpoint c join daybook.projection_version v using (name, version)
 	where v.phase = 'active'`
 
-// marked reads a projector's checkpoint: in a snapshot it belongs to the rows. It
+// The present is what a snapshot shows first.
+type present struct {
+	mark
+	known int64  // the position asked for, or the mark's
+	zone  string // as of known
+}
+
+// ask reads a projector's checkpoint: in a snapshot it belongs to the rows. It
 // is read through a view of the version, as they are: which version a name stands
 // for is no part of a snapshot, but cannot change under who has used the view.
-func marked(ctx context.Context, tx pgx.Tx, projection string) (m mark, err error) {
-	view := pgx.Identifier{"api", projection + "_checkpoint"}.Sanitize()
-	err = tx.QueryRow(ctx, "select version, commit_pos, prepare_pos, state from "+view).Scan(&m.version, &m.position.Commit, &m.position.Prepare, &m.state)
-	var missing *pgconn.PgError
-	if errors.Is(err, pgx.ErrNoRows) || errors.As(err, &missing) && missing.Code == "42P01" {
-		return m, readModelMissing()
+func (n *present) ask(first *pgx.Batch, of scope, known instant) {
+	view := pgx.Identifier{"api", of.projection + "_checkpoint"}.Sanitize()
+	first.Queue("select c.version, c.commit_pos, c.prepare_pos, c.state, k.known, "+of.zone("k.known")+
+		" from "+view+" c cross join lateral (select coalesce($1::bigint, c.commit_pos) as known) k", known.pin()).QueryRow(func(row pgx.Row) error {
+		err := row.Scan(&n.version, &n.position.Commit, &n.position.Prepare, &n.state, &n.known, &n.zone)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return readModelMissing()
+		}
+		if err != nil {
+			err = fmt.Errorf("read the checkpoint of %s: %w", of.projection, err)
+		}
+		return err
+	})
+}
+
+// pin is the position asked for, nil if none was.
+func (i instant) pin() *int64 {
+	if !i.pinned {
+		return nil
 	}
-	if err != nil {
-		err = fmt.Errorf("read the checkpoint of %s: %w", projection, err)
-	}
-	return m, err
+	at := int64(i.position.Commit)
+	return &at
 }
 
 // resolve turns the instant into a position of the snapshot.
-func (i instant) resolve(ctx context.Context, tx pgx.Tx, projection string) (AsOf, string, error) {
-	m, err := marked(ctx, tx, projection)
-	if err != nil {
-		return AsOf{}, "", err
+func (i instant) resolve(ctx context.Context, tx pgx.Tx, of scope, now present) (AsOf, error) {
+	if now.position.Less(i.awaited) { // it was there before: another database answers, or one that crashed
+		return AsOf{}, notReached("read model", now.position, i.awaited)
 	}
-	if m.position.Less(i.awaited) { // it was there before: another database answers, or one that crashed
-		return AsOf{}, "", notReached("read model", m.position, i.awaited)
+	if !i.moment.IsZero() {
+		if err := now.labelled(ctx, tx, of, i.moment); err != nil {
+			return AsOf{}, err
+		}
 	}
-	at := AsOf{Known: int64(m.position.Commit), KnownAt: i.text, Current: i.text == ""}
-	switch {
-	case i.pinned:
-		at.Known = int64(i.position.Commit)
-	case !i.moment.IsZero():
-		at.Known, err = m.labelled(ctx, tx, projection, i.moment)
-	}
-	at.Position = position(at.Known)
+	at := AsOf{Known: now.known, Zone: now.zone, Position: position(now.known), KnownAt: i.text, Current: i.text == ""}
 	if at.KnownAt == "" {
 		at.KnownAt = at.KnownAtPosition()
 	}
-	return at, m.header(), err
+	return at, nil
 }
 
 // stands reports whether the read model comes no further before somebody acts.
@@ -260,12 +306,11 @@ func (m mark) header() string {
 	return m.state + "; as-of=" + m.position.String()
 }
 
-// labelled is the last position whose label is not behind a moment: 0 before the
-// first, the checkpoint where none is behind it.
-func (m mark) labelled(ctx context.Context, tx pgx.Tx, projection string, moment time.Time) (known int64, err error) {
-	table := pgx.Identifier{fmt.Sprintf("rm_%s_v%d", projection, m.version), "label_position"}.Sanitize()
-	err = tx.QueryRow(ctx, `select case when exists (select from `+table+` where label > $1)
-		then coalesce((select position from `+table+` where label <= $1 order by label desc limit 1), 0) else $2 end`,
-		moment, int64(m.position.Commit)).Scan(&known)
-	return known, err
+// labelled has known be the last position whose label is not behind a moment: 0
+// before the first, the checkpoint where none is behind it.
+func (n *present) labelled(ctx context.Context, tx pgx.Tx, of scope, moment time.Time) error {
+	table := pgx.Identifier{fmt.Sprintf("rm_%s_v%d", of.projection, n.version), "label_position"}.Sanitize()
+	return tx.QueryRow(ctx, `select k.known, `+of.zone("k.known")+` from (select case when exists (select from `+table+` where label > $1)
+		then coalesce((select position from `+table+` where label <= $1 order by label desc limit 1), 0) else $2 end as known) k`,
+		moment, n.known).Scan(&n.known, &n.zone)
 }

@@ -3,7 +3,6 @@ package readapi
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -194,31 +193,33 @@ func (s *server) employee(ctx context.Context, in *OneEmployee) (*answer[Employe
 // believed at all, as after a rescinded hire, is unknown.
 func employeeRecord(ctx context.Context, tx pgx.Tx, at AsOf, id uuid.UUID) (EmployeeRecord, error) {
 	record := EmployeeRecord{AsOf: at, ID: id, Facts: map[string]*json.RawMessage{}}
+	var known bool
 	var revision int64
-	err := tx.QueryRow(ctx, `select last_revision, subject_id from api.employee e
+	both := &pgx.Batch{}
+	both.Queue(`select true, last_revision, subject_id from api.employee e
 		where employee_id = $1 and exists (select from api.employee_fact f where f.employee_id = e.employee_id and f.recorded @> $2::bigint)`,
-		id, at.Known).Scan(&revision, &record.SubjectID)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return record, unknownEmployee()
-	}
-	if err != nil {
-		return record, err
+		id, at.Known).Query(func(rows pgx.Rows) error {
+		_, err := pgx.ForEachRow(rows, []any{&known, &revision, &record.SubjectID}, func() error { return nil })
+		return err
+	})
+	both.Queue(`select attribute, value from api.employee_fact
+		where employee_id = $1 and valid @> $2::date and recorded @> $3::bigint`, id, at.ValidAt.String(), at.Known).Query(func(rows pgx.Rows) error {
+		var attribute string
+		var value json.RawMessage
+		_, err := pgx.ForEachRow(rows, []any{&attribute, &value}, func() error {
+			value := slices.Clone(value)
+			record.Facts[attribute] = &value
+			return nil
+		})
+		return err
+	})
+	err := tx.SendBatch(ctx, both).Close()
+	if err == nil && !known {
+		err = unknownEmployee()
 	}
 	if at.Current {
 		record.Revision = &revision
 	}
-	rows, err := tx.Query(ctx, `select attribute, value from api.employee_fact
-		where employee_id = $1 and valid @> $2::date and recorded @> $3::bigint`, id, at.ValidAt.String(), at.Known)
-	if err != nil {
-		return record, err
-	}
-	var attribute string
-	var value json.RawMessage
-	_, err = pgx.ForEachRow(rows, []any{&attribute, &value}, func() error {
-		value := slices.Clone(value)
-		record.Facts[attribute] = &value
-		return nil
-	})
 	return record, err
 }
 

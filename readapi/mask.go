@@ -49,12 +49,16 @@ func (s *server) reveal(ctx context.Context, tx pgx.Tx, values ...*json.RawMessa
 	if err != nil {
 		return err
 	}
+	tables := &pgx.Batch{}
 	for purpose, places := range visible {
-		look := s.openPlaces
 		if table, projected := personTables[purpose]; projected {
-			look = lookIn(table)
+			lookIn(tables, table, places, shown)
+		} else if err := s.openPlaces(ctx, tx, places, shown); err != nil {
+			return fmt.Errorf("look up personal values: %w", err)
 		}
-		if err := look(ctx, tx, places, shown); err != nil {
+	}
+	if tables.Len() > 0 {
+		if err := tx.SendBatch(ctx, tables).Close(); err != nil {
 			return fmt.Errorf("look up personal values: %w", err)
 		}
 	}
@@ -114,26 +118,27 @@ func subjectOf(ctx context.Context, tx pgx.Tx, employee uuid.UUID) (subject uuid
 }
 
 // lookIn fetches values from the table of a purpose. A value without a row is
-// erased: rows are written in the transaction that writes the reference.
-func lookIn(table string) func(context.Context, pgx.Tx, []place, map[place]json.RawMessage) error {
-	return func(ctx context.Context, tx pgx.Tx, places []place, shown map[place]json.RawMessage) error {
-		subjects, events, paths := make([]uuid.UUID, len(places)), make([]uuid.UUID, len(places)), make([]string, len(places))
-		for i, p := range places {
-			subjects[i], events[i], paths[i] = p.Subject, p.EventID, p.Path
-			shown[p] = erased
-		}
-		rows, err := tx.Query(ctx, `select subject, event_id, path, value from `+table+`
-			where (subject, event_id, path) in (select * from unnest($1::uuid[], $2::uuid[], $3::text[]))`, subjects, events, paths)
-		if err != nil {
-			return err
-		}
-		p, value := place{Purpose: places[0].Purpose}, json.RawMessage(nil)
-		_, err = pgx.ForEachRow(rows, []any{&p.Subject, &p.EventID, &p.Path, &value}, func() error {
-			shown[p] = bytes.Clone(value)
+// erased: rows are written in the transaction that writes the reference. The
+// planner does not see how many places there are, so one plan does for all.
+func lookIn(tables *pgx.Batch, table string, places []place, shown map[place]json.RawMessage) {
+	subjects, events, paths := make([][16]byte, len(places)), make([][16]byte, len(places)), make([]string, len(places))
+	for i, p := range places {
+		subjects[i], events[i], paths[i] = p.Subject, p.EventID, p.Path
+		shown[p] = erased
+	}
+	tables.Queue(`select at, (select value from `+table+` v where v.subject = p.subject and v.event_id = p.event_id and v.path = p.path)
+		from unnest((select $1::uuid[]), (select $2::uuid[]), (select $3::text[])) with ordinality as p(subject, event_id, path, at)`,
+		subjects, events, paths).Query(func(rows pgx.Rows) error {
+		var at int
+		var value json.RawMessage
+		_, err := pgx.ForEachRow(rows, []any{&at, &value}, func() error {
+			if value != nil {
+				shown[places[at-1]] = bytes.Clone(value)
+			}
 			return nil
 		})
 		return err
-	}
+	})
 }
 
 // openPlaces opens values that stand in no table from the events that hold them.

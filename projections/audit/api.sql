@@ -13,7 +13,8 @@ create or replace view api.entity_version as
   from {schema}.entity_version;
 
 -- The organisation's zone as it was known.
-create or replace function api.audit_zone_at(known bigint) returns text language sql stable as $$
-  select coalesce((select patch ->> 'zone' from {schema}.entity_version
-    where entity_kind = 'organisation' and patch ? 'zone' and recorded_from <= known order by revision desc limit 1), 'UTC')
-$$;
+-- In a language that keeps its plan: in SQL it would be parsed and planned at each call.
+create or replace function api.audit_zone_at(known bigint) returns text language plpgsql stable as $$ begin
+  return coalesce((select patch ->> 'zone' from {schema}.entity_version
+    where entity_kind = 'organisation' and patch ? 'zone' and recorded_from <= known order by revision desc limit 1), 'UTC');
+end $$;

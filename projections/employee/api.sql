@@ -69,7 +69,8 @@ returns table (org_unit_id uuid, department text, total bigint) language sql sta
   where status = 'active' group by org_unit_id, department
 $$;
 
-create or replace function api.zone_at(known bigint) returns text language sql stable as $$
-  select coalesce((select value #>> '{}' from {schema}.organisation_fact
-    where attribute = 'organisation.zone' and recorded @> known), 'UTC')
-$$;
+-- In a language that keeps its plan: in SQL it would be parsed and planned at each call.
+create or replace function api.zone_at(known bigint) returns text language plpgsql stable as $$ begin
+  return coalesce((select value #>> '{}' from {schema}.organisation_fact
+    where attribute = 'organisation.zone' and recorded @> known), 'UTC');
+end $$;

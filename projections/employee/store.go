@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"daybook.example/domain"
 	"daybook.example/projections"
@@ -60,20 +59,15 @@ func (p *page[E]) storeClosed(writes *projections.Writes) {
 		entities[i], attributes[i], from[i] = r.entity, r.attribute, dateText(r.from)
 		positions[i], labels[i], events[i], revisions[i] = r.until.position, r.until.label, r.until.event, r.until.revision
 	}
-	writes.Queue(p.sql(`update {t}_fact f
+	amiss := fmt.Errorf("the %s facts do not match what was said: rebuild the projection", p.name)
+	writes.Hit(n, amiss, p.sql(`update {t}_fact f
 		set recorded = int8range(lower(f.recorded), c.closed), recorded_to = c.closed_at, superseded_by = c.superseded,
 		    last_event_id = c.superseded, last_position = c.closed, last_revision = c.revised
 		from unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::timestamptz[], $6::uuid[], $7::bigint[])
 		  as c (entity, attribute, valid_from, closed, closed_at, superseded, revised)
 		where f.{t}_id = c.entity and f.attribute = c.attribute and coalesce(lower(f.valid), '-infinity') = coalesce(c.valid_from::date, '-infinity')
 		  and upper_inf(f.recorded)`),
-		entities, attributes, from, positions, labels, events, revisions).
-		Exec(func(tag pgconn.CommandTag) error {
-			if tag.RowsAffected() != int64(n) {
-				return fmt.Errorf("the %s facts do not match what was said: rebuild the projection", p.name)
-			}
-			return nil
-		})
+		entities, attributes, from, positions, labels, events, revisions)
 }
 
 func dateText(d domain.Date) *string {

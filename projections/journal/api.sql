@@ -1,7 +1,8 @@
 -- For the read API only.
-create or replace function api.journal_zone_at(known bigint) returns text language sql stable as $$
-  select coalesce((select value ->> 'zone' from {schema}.book_fact where kind = 'zone' and book = '' and key = '' and recorded @> known), 'UTC')
-$$;
+-- In a language that keeps its plan: in SQL it would be parsed and planned at each call.
+create or replace function api.journal_zone_at(known bigint) returns text language plpgsql stable as $$ begin
+  return coalesce((select value ->> 'zone' from {schema}.book_fact where kind = 'zone' and book = '' and key = '' and recorded @> known), 'UTC');
+end $$;
 
 -- The revision is that of the book's stream: of the book or of any of its accounts.
 create or replace function api.books_at(known bigint)

@@ -50,7 +50,7 @@ func (b *bench) lookups(ctx context.Context) error {
 			return err
 		}
 		id := people.ids[0] // always the same: each ID would be other statements to pgbench
-		http := &side{name: "one employee by ID: HTTP, JSON", clients: lookers, one: func(ctx context.Context, _ int) error {
+		http := &side{name: "one employee by ID: HTTP, JSON", clients: lookers, cpu: func() time.Duration { return cpuOf(p.PID()) + cpuBelow(p.PID()) }, one: func(ctx context.Context, _ int) error {
 			answer, err := people.client.Get(ctx, "/v1/employees/"+id, map[string][]string{"valid_at": {"2020-06-01"}})
 			if err == nil {
 				err = answer.Into(&struct{}{})
@@ -68,6 +68,7 @@ func (b *bench) lookups(ctx context.Context) error {
 			return err
 		}
 		b.atLeast("HTTP / pgbench with the same statements (P11)", over(http.rates(), same.rates()), 0.4)
+		b.row("CPU us a read, the program and Postgres", spread(http.cpus(), "%.0f"), "")
 		b.row("HTTP / pgbench with the one that reads the rows", spread(over(http.rates(), alone.rates()), "%.2f"), "")
 		return nil
 	})
