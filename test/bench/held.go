@@ -91,26 +91,34 @@ func (g gated) Apply(ctx context.Context, tx pgx.Tx, events []projections.Event)
 // while a third is held back and while it is not.
 func (b *bench) held(ctx context.Context) error {
 	return b.withStore(ctx, func(s *store, d *database, _ *peer) error {
-		if err := nameLog(ctx, s.client); err != nil {
-			return err
-		}
-		id, err := s.client.LogID(ctx)
-		if err != nil {
-			return err
-		}
-		feed, err := projections.NewFeed(subscription.FeedConfig{Client: s.client})
-		if err != nil {
-			return err
-		}
 		door, free := newGate(), newGate()
 		models := []projections.Projection{gated{"held", door}, gated{"one", free}, gated{"other", free}}
-		if err := projections.Prepare(ctx, d.pool, id, models...); err != nil {
-			return err
-		}
-		runners, stop := run(ctx, projections.Options{Pool: d.pool, Store: s.client, Feed: feed}, models)
-		defer stop()
-		return b.compareHeld(ctx, s, feed, door, runners)
+		return projectingAll(ctx, s, d, models, func(feed *subscription.Feed, runners []*projections.Runner) error {
+			return b.compareHeld(ctx, s, feed, door, runners)
+		})
 	})
+}
+
+// projectingAll runs work while new read models are projected, with one reading
+// of the log for all.
+func projectingAll(ctx context.Context, s *store, d *database, models []projections.Projection, work func(*subscription.Feed, []*projections.Runner) error) error {
+	if err := nameLog(ctx, s.client); err != nil {
+		return err
+	}
+	id, err := s.client.LogID(ctx)
+	if err != nil {
+		return err
+	}
+	feed, err := projections.NewFeed(subscription.FeedConfig{Client: s.client})
+	if err != nil {
+		return err
+	}
+	if err := projections.Prepare(ctx, d.pool, id, models...); err != nil {
+		return err
+	}
+	runners, stop := run(ctx, projections.Options{Pool: d.pool, Store: s.client, Feed: feed}, models)
+	defer stop()
+	return work(feed, runners)
 }
 
 // run starts the runners of prepared models.

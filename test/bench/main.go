@@ -30,7 +30,7 @@ func main() {
 	round := flag.Duration("round", 2*time.Second, "how long each of them")
 	events := flag.Int("events", 1_000_000, "how many are in the log of the group large")
 	held := flag.Duration("held", 5*time.Second, "how long a read model is held back at a time")
-	rate := flag.Int("rate", 0, "the one rate of the group visible, a second: 100, 1000 or 5000; 0 = all")
+	rate := flag.Int("rate", 0, "the one rate of the groups visible and committed, a second: 100, 1000 or 5000; 0 = all")
 	only := flag.String("only", "", "one group of figures, such as commands")
 	profile := flag.String("profile", "", "file for a CPU profile of this process: of client, node and engine in the store groups")
 	flag.Parse()
@@ -79,7 +79,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 	}{
 		{"start", b.starts}, {"idle", b.idle}, {"import", b.imports}, {"commands", b.commands}, {"visible", b.visible},
 		{"appends", b.appends}, {"hundreds", b.hundreds}, {"alone", b.alone}, {"filling", b.filling}, {"bytes", b.bytes}, {"reads", b.reads},
-		{"catchup", b.catchingUp}, {"projected", b.projects}, {"rebuild", b.rebuilds}, {"lookup", b.lookups}, {"held", b.held}, {"large", b.large},
+		{"catchup", b.catchingUp}, {"committed", b.commits}, {"projected", b.projects}, {"rebuild", b.rebuilds}, {"lookup", b.lookups}, {"held", b.held}, {"large", b.large},
 	} {
 		if b.only != "" && b.only != group.name {
 			continue
