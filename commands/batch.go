@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -92,6 +93,7 @@ func (w *worker[C, S, E]) add(j *job[C, S], events []E) bool {
 	if w.batch.empty() {
 		w.batch.expected, w.batch.notAfter = w.known.expected(), notAfter
 	}
+	w.spareOne()
 	d.first, d.claims = w.known.next, needs
 	w.evolve(d, events, at)
 	w.batch.add(d)
@@ -142,7 +144,8 @@ func tooLarge(bytes, events int) error {
 // start again because somebody else's events came first.
 func (w *worker[C, S, E]) flush() (again []*job[C, S]) {
 	b := w.batch
-	w.batch = batch[C, S]{}
+	spare := w.spare
+	w.batch, w.spare = batch[C, S]{}, nil
 	if b.empty() {
 		return nil
 	}
@@ -153,10 +156,13 @@ func (w *worker[C, S, E]) flush() (again []*job[C, S]) {
 	case err == nil:
 		w.known.checked = sent
 		w.stored(b, written)
+		w.giveWay(time.Since(sent))
 		return nil
 	case errors.Is(err, eventstore.ErrWrongExpectedRevision), errors.Is(err, resend.ErrLate):
-		w.known = nil
-		return w.retry(b)
+		w.known, w.met = spare, time.Now()
+		again = w.retry(b)
+		w.readOn()
+		return again
 	}
 	w.known = nil
 	for _, j := range b.jobs() {
@@ -175,20 +181,51 @@ func (w *worker[C, S, E]) append(b batch[C, S]) (eventstore.Written, error) {
 	})
 }
 
-// retry returns the jobs that may start again and ends those that did so too often.
+// meeting tells whether others wrote to this stream lately.
+func (w *worker[C, S, E]) meeting() bool { return time.Since(w.met) < metMax }
+
+// spareOne keeps a copy of the stored state where others may come first: it is what
+// remains then, and without one the whole stream would be read again each time.
+func (w *worker[C, S, E]) spareOne() {
+	if w.batch.empty() && w.decider.Copy != nil && w.meeting() {
+		w.spare = w.known.copied(w.decider.Copy)
+	}
+}
+
+// giveWay leaves others the time of an append after one to a stream that they write
+// to as well: they read before they append, and would come late for ever beside a
+// process that knows the tail already. Then it reads what they appended.
+func (w *worker[C, S, E]) giveWay(took time.Duration) {
+	if w.meeting() {
+		time.Sleep(min(took, giveWayMax))
+		w.readOn()
+	}
+}
+
+// readOn learns what others appended. After an error nothing is known, and the
+// next command finds out why.
+func (w *worker[C, S, E]) readOn() {
+	if w.known != nil {
+		_ = w.catchUp()
+	}
+}
+
+// retry returns the jobs that may start again and ends those that did so for too long.
 func (w *worker[C, S, E]) retry(b batch[C, S]) (again []*job[C, S]) {
 	worst := 0
 	for _, j := range b.jobs() {
-		j.conflicts++
+		if j.conflicts++; j.conflicts == 1 {
+			j.met = time.Now()
+		}
 		worst = max(worst, j.conflicts)
-		if j.conflicts > conflictMax {
+		if time.Since(j.met) > cmp.Or(w.core.conflictMax, conflictMax) {
 			w.refuse(j, &domain.Error{Kind: domain.Conflict, Code: "conflict", Message: "others kept changing the same " + w.category + "; read it again and repeat the command"})
 			continue
 		}
 		again = append(again, j)
 	}
 	if worst > 1 { // two busy processes must not go on in step
-		time.Sleep(rand.N(time.Duration(worst) * time.Millisecond))
+		time.Sleep(rand.N(min(time.Duration(worst)*time.Millisecond, pauseMax)))
 	}
 	return again
 }

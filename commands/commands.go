@@ -65,10 +65,11 @@ type Core struct {
 	Registry        prometheus.Registerer // nil = no metrics
 	CacheEvents     int                   // how many events the state cache of one handler may stand for; 0 = 200,000
 
-	patience time.Duration // of an append; 0 = resend.PatienceMax
-	latest   atomic.Int64  // recorded_at never goes back behind it; microseconds
-	measured sync.Once
-	metrics  *metrics
+	patience    time.Duration // of an append; 0 = resend.PatienceMax
+	conflictMax time.Duration // how long others may come first before a command gives up; 0 = 10 s
+	latest      atomic.Int64  // recorded_at never goes back behind it; microseconds
+	measured    sync.Once
+	metrics     *metrics
 }
 
 // store is the part of the event store's client that handlers use. The tests

@@ -39,6 +39,7 @@ type job[C, S any] struct {
 
 	held      []claims.Held // taken for this command so far
 	conflicts int
+	met       time.Time // the first of them
 	done      chan struct{}
 	answer    Answer
 	state     S

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,6 +17,7 @@ import (
 
 const (
 	pageMax     = 1000             // events of one read
+	tailMax     = 16               // after more than these a stream is read once more: folding them took time
 	readTimeout = 15 * time.Second // of one read
 )
 
@@ -33,6 +36,13 @@ type known[S any] struct {
 
 // span is where the events of one command stand.
 type span struct{ first, count uint64 }
+
+// copied shares nothing with k that a worker changes.
+func (k *known[S]) copied(state func(S) S) *known[S] {
+	c := *k
+	c.state, c.commands, c.claims = state(k.state), maps.Clone(k.commands), slices.Clone(k.claims)
+	return &c
+}
 
 func (k *known[S]) exists() bool { return k.next > 0 }
 
@@ -98,7 +108,7 @@ func (w *worker[C, S, E]) foldTail() error {
 				return err
 			}
 		}
-		if len(events) < pageMax {
+		if len(events) < tailMax {
 			w.known.checked = asked
 			return nil
 		}

@@ -9,7 +9,13 @@ import (
 	"daybook.example/domain"
 )
 
-const conflictMax = 20 // times that others may come first before a command gives up
+// Of a stream that other processes write to at the same time.
+const (
+	conflictMax = 10 * time.Second       // after others first came first, before a command gives up
+	pauseMax    = 20 * time.Millisecond  // before it starts again
+	metMax      = time.Second            // after meeting others
+	giveWayMax  = 100 * time.Millisecond // to them
+)
 
 // A worker serves the commands of one stream.
 type worker[C, S any, E domain.Named] struct {
@@ -17,7 +23,9 @@ type worker[C, S any, E domain.Named] struct {
 	stream string
 	known  *known[S] // nil = nothing
 	batch  batch[C, S]
-	broken bool // a panic may have left the state half changed
+	spare  *known[S] // the stored state, while known is ahead of it; nil = none
+	met    time.Time // when others' events last came before ours
+	broken bool      // a panic may have left the state half changed
 }
 
 // serve carries out jobs in their order. Each is decided on the state that the

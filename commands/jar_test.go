@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"maps"
+
 	"github.com/google/uuid"
 
 	"daybook.example/domain"
@@ -26,6 +28,7 @@ var jars = domain.Decider[jarCommand, jar, jarEvent]{
 	Decide: func(s jar, c jarCommand) ([]jarEvent, error) { return c.decide(s) },
 	Evolve: func(s jar, fact domain.Recorded[jarEvent]) jar { return fact.Event.evolve(s, fact.Recording) },
 	Claims: jarClaims,
+	Copy:   func(s jar) jar { s.puts = maps.Clone(s.puts); return s },
 }
 
 var jarCatalog = domain.NewCatalog(

@@ -26,12 +26,15 @@ type Recorded[E any] struct {
 // A Decider is the whole behaviour of one kind of stream, as three pure parts.
 // Initial is a zero value: Evolve makes the maps it needs, so that no two
 // streams share one. Evolve may change its state in place; Decide never does.
-// Claims, where set, names what an event needs to be unique across streams.
+// Claims, where set, names what an event needs to be unique across streams. Copy,
+// for states of long streams, returns a state that shares nothing with its
+// original that Evolve changes: with one, those who lose a race need not fold anew.
 type Decider[C, S, E any] struct {
 	Initial S
 	Decide  func(S, C) ([]E, error)
 	Evolve  func(S, Recorded[E]) S
 	Claims  func(S, E) []Claim
+	Copy    func(S) S
 }
 
 // Fold replays facts over a state.

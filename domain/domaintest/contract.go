@@ -138,8 +138,8 @@ type Model[C, S any, E domain.Named] struct {
 
 // Properties checks what is true of every decider, for any list of commands: it
 // does not panic, deciding is deterministic and changes nothing, encoding loses
-// nothing, and folding in halves is folding the whole. An event in the wrong
-// place does not panic either.
+// nothing, folding in halves is folding the whole, and so is folding a copy. An
+// event in the wrong place does not panic either.
 //
 // More and longer lists: go test ./domain/... -run Properties -rapid.checks=10000 -rapid.steps=200
 func Properties[C, S any, E domain.Named](t *testing.T, m Model[C, S, E]) {
@@ -163,10 +163,20 @@ func Properties[C, S any, E domain.Named](t *testing.T, m Model[C, S, E]) {
 		require.Equal(t, m.fold(facts), state, "decide changes nothing")
 		half := rapid.IntRange(0, len(facts)).Draw(t, "half")
 		require.Equal(t, state, m.Decider.Fold(m.fold(facts[:half]), facts[half:]...), "halves make the whole")
+		if m.Decider.Copy != nil {
+			m.copied(t, facts[:half], facts[half:], state)
+		}
 		if m.Always != nil {
 			m.Always(t, state, facts)
 		}
 	})
+}
+
+// copied lets a copy go on, which leaves its original where it was.
+func (m Model[C, S, E]) copied(t *rapid.T, facts, more []domain.Recorded[E], state S) {
+	original := m.fold(facts)
+	require.Equal(t, state, m.Decider.Fold(m.Decider.Copy(original), more...), "a copy goes on like its original")
+	require.Equal(t, m.fold(facts), original, "a copy shares nothing")
 }
 
 // steps are as many as -rapid.steps says; rapid's own Repeat takes it for an

@@ -37,6 +37,7 @@ var Decider = domain.Decider[Command, State, Event]{
 	Decide: func(s State, c Command) ([]Event, error) { return c.decide(s) },
 	Evolve: func(s State, fact domain.Recorded[Event]) State { return fact.Event.evolve(s, fact.Recording) },
 	Claims: Claims,
+	Copy:   State.copied,
 }
 
 // A Command is one intent towards a period of a book.
@@ -55,6 +56,13 @@ type State struct {
 	sources     map[string]bool    // whose entry is posted and not reversed in this period
 	reversed    map[uuid.UUID]bool // entries of any period that were reversed in this one
 	totals      map[string]sums    // by account
+}
+
+// copied is for the busiest of streams, which have thousands of entries.
+func (s State) copied() State {
+	s.entries, s.sources = maps.Clone(s.entries), maps.Clone(s.sources)
+	s.reversed, s.totals = maps.Clone(s.reversed), maps.Clone(s.totals)
+	return s
 }
 
 type status int

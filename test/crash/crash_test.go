@@ -81,7 +81,11 @@ func (w *writer) raise(ctx context.Context, key string) {
 
 func (w *writer) send(ctx context.Context, a *attempt, headers ...program.Header) {
 	began := time.Now()
-	answer, err := w.client.Post(context.WithoutCancel(ctx), a.path, a.body, append(headers, program.Key(a.key))...)
+	headers = append(headers, program.Key(a.key))
+	answer, err := w.client.Post(context.WithoutCancel(ctx), a.path, a.body, headers...)
+	for err == nil && answer.Code() == "conflict" { // others came first for too long: it says to repeat the command
+		answer, err = w.client.Post(context.WithoutCancel(ctx), a.path, a.body, headers...)
+	}
 	w.journal.settle(a, answer, err, time.Since(began))
 	if w.away = err != nil && !w.stubborn; err != nil {
 		time.Sleep(10 * time.Millisecond)
