@@ -22,6 +22,7 @@ import (
 	"daybook.example/projections/journal"
 	"daybook.example/projections/journal/journaltest"
 	"daybook.example/projections/postgres/postgrestest"
+	"daybook.example/projections/process"
 )
 
 // T14. Whatever an event holds, each read model applies it, or halts and names it:
@@ -49,7 +50,7 @@ func FuzzAnEventIsAppliedOrNamed(f *testing.F) {
 	company.Hire("1", uuid.New(), "2025-01-02", "6000")
 	journaltest.Open(f, company, "main", 2, "2025-01").Sell("S-1", "2025-01-10", "2025-01-10", "10.00")
 	var models []*model
-	for _, p := range []projections.Projection{counting{name: "counting"}, listing{"listing"}, audit.New(), employee.New(company.Keys), journal.New()} {
+	for _, p := range []projections.Projection{counting{name: "counting"}, listing{"listing"}, audit.New(), employee.New(company.Keys), journal.New(), process.New()} {
 		models = append(models, newModel(f, company, p))
 	}
 	f.Fuzz(func(t *testing.T, name string, version int, data []byte) {

@@ -39,7 +39,6 @@ type job struct {
 
 // work is a job that is being done.
 type work struct {
-	runner *Runner // nil while none runs
 	cancel context.CancelFunc
 	done   chan struct{}
 }
@@ -71,18 +70,6 @@ func (s *Supervisor) Wake() {
 	case s.wake <- struct{}{}:
 	default:
 	}
-}
-
-// Runners are those that run now.
-func (s *Supervisor) Runners() (all []*Runner) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, w := range s.jobs {
-		if w.runner != nil {
-			all = append(all, w.runner)
-		}
-	}
-	return all
 }
 
 // WaitFor returns when everything up to position is in all versions that are read,
@@ -201,7 +188,7 @@ func (s *Supervisor) do(ctx context.Context, w *work, j job, v Version) error {
 	if v.Phase == Ready && v.Automatic {
 		go s.promote(ctx, v)
 	}
-	return s.keep(ctx, w, p)
+	return s.keep(ctx, p)
 }
 
 // promote puts a version that was verified where it is to be without anybody's
@@ -237,12 +224,8 @@ func (s *Supervisor) stopAll() {
 }
 
 // keep runs the projector of a version until ctx ends.
-func (s *Supervisor) keep(ctx context.Context, w *work, p Projection) error {
-	runner := NewRunner(s.options, p)
-	s.mu.Lock()
-	w.runner = runner
-	s.mu.Unlock()
-	return runner.Run(ctx)
+func (s *Supervisor) keep(ctx context.Context, p Projection) error {
+	return NewRunner(s.options, p).Run(ctx)
 }
 
 // build brings a version from where it stands to where it may be promoted: the
@@ -300,7 +283,7 @@ func (s *Supervisor) until(ctx context.Context, w *work, p Projection, target Po
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ran := make(chan error, 1)
-	go func() { ran <- s.keep(ctx, w, p) }()
+	go func() { ran <- s.keep(ctx, p) }()
 	for {
 		at, err := readCheckpoint(ctx, s.options.Pool, p.Spec())
 		if err == nil && !at.Position.Less(target) {

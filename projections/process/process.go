@@ -35,7 +35,7 @@ var (
 
 // Projection writes what each event changes. Instances are few and their events
 // far between, so there is no fold over a batch: statements follow each other in
-// the order of the events, in one round trip.
+// the order of the events.
 type Projection struct{}
 
 // New makes the projection. It needs no keys: nothing personal is in a process.
@@ -48,26 +48,26 @@ func (Projection) Spec() projections.Spec {
 
 // Apply queues what each event changes.
 func (Projection) Apply(ctx context.Context, tx pgx.Tx, events []projections.Event) error {
-	queue := &pgx.Batch{}
+	var writes projections.Writes
 	for _, e := range events {
 		if name, id, ok := process.Instance(e.Stream); ok {
-			if err := (change{queue, e, name, id}).queueAll(); err != nil {
+			if err := (change{&writes, e, name, id}).queueAll(); err != nil {
 				return err
 			}
 		} else if started, ok := e.Decoded.(process.VersionStarted); ok {
-			queue.Queue(`insert into process_version (name, version, after_event_id, started_at, last_event_id, last_position, last_revision)
+			writes.Queue(`insert into process_version (name, version, after_event_id, started_at, last_event_id, last_position, last_revision)
 				values ($1, $2, $3, $4, $5, $6, $7)`, strings.TrimPrefix(e.Stream, process.Category+"-"), started.Version, started.After.EventID, e.Label, e.ID, e.Pos(), e.Revision)
 		}
 	}
-	return tx.SendBatch(ctx, queue).Close()
+	return writes.Send(ctx, tx)
 }
 
 // A change is what one event of an instance does to the tables.
 type change struct {
-	queue *pgx.Batch
-	event projections.Event
-	name  string
-	id    uuid.UUID
+	writes *projections.Writes
+	event  projections.Event
+	name   string
+	id     uuid.UUID
 }
 
 func (c change) queueAll() error {
@@ -127,7 +127,7 @@ func (c change) word() error {
 // do queues a statement: $1 and $2 are the instance, $3 to $5 the event, its
 // position and its revision.
 func (c change) do(sql string, more ...any) {
-	c.queue.Queue(sql, append([]any{c.name, c.id, c.event.ID, c.event.Pos(), int64(c.event.Revision)}, more...)...)
+	c.writes.Queue(sql, append([]any{c.name, c.id, c.event.ID, c.event.Pos(), int64(c.event.Revision)}, more...)...)
 }
 
 func (c change) instance(set string, more ...any) {
