@@ -24,7 +24,7 @@ import (
 func (s *server) projectionRoutes() {
 	edge.Register(s.api, edge.Operation{
 		Method: http.MethodGet, Path: "/v1/projections", Tag: "projections", Action: edge.ReadProjections,
-		Summary: "List the read models with what their projectors have committed",
+		Summary: "List the read models, and the process managers, with what their projectors have committed",
 	}, s.projections)
 	edge.Register(s.api, edge.Operation{
 		Method: http.MethodGet, Path: "/v1/projections/{name}/waivers", Tag: "projections", Action: edge.ReadProjections,
@@ -36,7 +36,7 @@ func (s *server) projectionRoutes() {
 type Projector struct {
 	Name        string              `json:"name"`
 	Version     int                 `json:"version"`
-	Phase       string              `json:"phase" enum:"building,ready,differs,active,kept" doc:"The active version is the one that is read."`
+	Phase       string              `json:"phase" enum:"building,ready,differs,active,kept,outside" doc:"The active version is the one that is read; the process managers act outside of the read models."`
 	State       string              `json:"state" enum:"new,running,retrying,halted,paused" doc:"As recorded; running needs an owner, too."`
 	Position    eventstore.Position `json:"position" doc:"What is committed."`
 	LagBytes    uint64              `json:"lag_bytes" doc:"Bytes of the log that are not applied yet."`
@@ -96,7 +96,7 @@ select name, version, state, commit_pos, prepare_pos, events, last_event_at, hea
   array(select process from session s where s.name = c.name and s.version = c.version and not owner order by process),
   v.phase, v.verification, v.promoted, v.begun_commit, v.begun_events, extract(epoch from clock_timestamp() - v.begun)::float8
 from daybook.projection_checkpoint c join daybook.projection_version v using (name, version)
-where v.phase <> 'outside' order by name, version`
+order by name, version`
 
 func (s *server) projections(ctx context.Context, _ *struct{}) (*projectorsAnswer, error) {
 	head, err := s.head(ctx)

@@ -20,7 +20,7 @@ func (m *Main) projections() *cobra.Command {
 
 func (m *Main) projectionsList() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List the read models: state, who runs them and who stands by, position and lag", Args: none,
+		Use: "list", Short: "List the read models and the process managers: state, who runs them and who stands by, position and lag", Args: none,
 		Example: "  daybook projections list --output json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return m.withServer(cmd.Context(), func(ctx context.Context, api *client) error {

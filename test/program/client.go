@@ -187,9 +187,9 @@ func (c *Client) Follow(ctx context.Context, behind string, visit func(Event) bo
 type Projections struct {
 	Head  string
 	Items []struct {
-		Name, State, Position string
-		LagBytes              uint64 `json:"lag_bytes"`
-		Failure               struct{ Code, Reason, Hint string }
+		Name, Phase, State, Position string
+		LagBytes                     uint64 `json:"lag_bytes"`
+		Failure                      struct{ Code, Reason, Hint string }
 	}
 }
 
@@ -206,6 +206,9 @@ func (c *Client) CaughtUp(ctx context.Context) error {
 		}
 		behind := len(now.Items) == 0
 		for _, item := range now.Items {
+			if item.Phase == "outside" {
+				continue // it may have nobody to run it
+			}
 			if item.State == "halted" || item.State == "paused" {
 				return fmt.Errorf("the read model %s is %s: %s", item.Name, item.State, answer.Body)
 			}
