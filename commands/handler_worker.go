@@ -12,7 +12,7 @@ import (
 // Of a stream that other processes write to at the same time.
 const (
 	conflictMax = 10 * time.Second       // after others first came first, before a command gives up
-	pauseMax    = 20 * time.Millisecond  // before it starts again
+	pauseMax    = 5 * time.Millisecond   // before it starts again
 	metMax      = time.Second            // after meeting others
 	giveWayMax  = 100 * time.Millisecond // to them
 )
