@@ -17,6 +17,7 @@ import (
 	"daybook.example/domain"
 	"daybook.example/projections"
 	"daybook.example/projections/postgres/postgrestest"
+	"daybook.example/projections/projtest"
 )
 
 const everyType = "a int, b bigint, c bigint, d boolean, e uuid, f timestamptz, g date, h numeric, i int8range, j daterange, k text, l jsonb, m json, n bytea"
@@ -135,5 +136,65 @@ func TestWhatFollowsIsAskedForWhenAllRowsBeforeItAreMade(t *testing.T) {
 		var last, rows int
 		require.NoError(t, pool.QueryRow(t.Context(), "select min(n), count(*) from numbers").Scan(&last, &rows))
 		require.Equal(t, []int{-1000 - count, count + 1}, []int{last, rows})
+	}
+}
+
+// An adding projection adds a row and then says how many there are: it reads what
+// it has just written, and writes again behind that.
+type adding struct{ hits int }
+
+func (adding) Spec() projections.Spec {
+	return projections.Spec{Name: "adding", Version: 1, Schema: "create table numbers (n bigint); create table totals (n bigint)"}
+}
+
+var errAmiss = errors.New("the rows are not what they were")
+
+func (a adding) Apply(ctx context.Context, tx pgx.Tx, events []projections.Event) error {
+	var first, second projections.Writes
+	first.Queue("insert into numbers values ($1)", len(events))
+	if err := first.Send(ctx, tx); err != nil {
+		return err
+	}
+	var total int64
+	if err := tx.QueryRow(ctx, "select sum(n) from numbers").Scan(&total); err != nil {
+		return err
+	}
+	second.Queue("insert into totals values ($1)", total)
+	second.Hit(a.hits, errAmiss, "update numbers set n = n where n = $1", len(events))
+	second.Queue("insert into totals values ($1)", -total)
+	return second.Send(ctx, tx)
+}
+
+// What a projection writes last goes to the server together with the commit, whose
+// statement is there before anybody has looked at the results.
+func TestGivenAnUpdateThatMissesItsRowsWhenTheCommitIsSentBehindItThenNothingIsCommitted(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		hits int
+		err  error
+		want []int64
+	}{
+		"the control: it hits": {1, nil, []int64{-2, 2}},
+		"it misses":            {2, errAmiss, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := adding{c.hits}
+			m := projtest.Empty(t, p)
+			writer, err := projections.Claim(t.Context(), m.Pool, p, projections.Ownership{Owner: "test"})
+			require.NoError(t, err)
+			t.Cleanup(writer.Close)
+			events := projtest.NewLog(t).Append(noon, "claim-test-0", taken(), taken())
+
+			before := writer.Checkpoint()
+			require.ErrorIs(t, writer.Apply(t.Context(), events, events[1].Position), c.err)
+			require.Equal(t, c.err == nil, before != writer.Checkpoint())
+			var totals []int64
+			require.NoError(t, m.Pool.QueryRow(t.Context(), "select array_agg(n order by n) from rm_adding_v1.totals").Scan(&totals))
+			require.Equal(t, c.want, totals)
+			var at int64
+			require.NoError(t, m.Pool.QueryRow(t.Context(), "select commit_pos from daybook.projection_checkpoint where name = 'adding'").Scan(&at))
+			require.Equal(t, int64(writer.Checkpoint().Position.Commit), at)
+		})
 	}
 }
