@@ -23,7 +23,8 @@ type load struct {
 	seed     uint64
 	rounds   uint64
 	writers  uint64
-	stubborn bool // they go on when there is no answer
+	stubborn bool          // they go on when there is no answer
+	pause    time.Duration // behind each command
 }
 
 // run lets the writers send until the end of ctx, to one server or to several.
@@ -36,6 +37,7 @@ func (l *load) run(ctx context.Context, clients ...*program.Client) {
 		all.Go(func() {
 			for ctx.Err() == nil && !w.away {
 				w.next(ctx)
+				time.Sleep(l.pause)
 			}
 		})
 	}

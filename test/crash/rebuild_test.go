@@ -139,7 +139,7 @@ func watchDashboard(ctx context.Context, t *testing.T, p *program.Process, faile
 				}
 				most[view] = n
 			}
-			time.Sleep(100 * time.Millisecond)
+			time.Sleep(300 * time.Millisecond)
 		}
 		return nil
 	})
@@ -171,7 +171,7 @@ func TestGivenReadersWhenReadModelsAreRebuiltThenNobodyNotices(t *testing.T) {
 	perSecond := program.Level(100, 1000)
 	all.Go(func() { crowd.attend(watched, perSecond, 64) })
 	all.Go(func() { watchDashboard(watched, t, home.Now, failed) })
-	l.writers = 1
+	l.writers, l.pause = 1, 20*time.Millisecond
 	all.Go(func() { l.run(watched, client) })
 
 	began := time.Now()
@@ -222,9 +222,10 @@ func TestGivenABuildWhenKilledThenItGoesOn(t *testing.T) {
 // modelsOf are the names of all read models.
 func modelsOf(t *testing.T, home *program.Home) (names []string) {
 	t.Helper()
-	for version := range phasesOf(t, home) {
-		name, _, _ := strings.Cut(version, " ")
-		names = append(names, name)
+	for version, phase := range phasesOf(t, home) {
+		if name, _, _ := strings.Cut(version, " "); phase != "outside" {
+			names = append(names, name)
+		}
 	}
 	require.Subset(t, names, []string{"employee_fact", "journal_line", "audit_log"})
 	return names
