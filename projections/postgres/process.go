@@ -90,7 +90,7 @@ func (s *Server) arguments() []string {
 		"log_min_messages=log", "log_min_error_statement=panic", "log_error_verbosity=terse",
 	}
 	if s.unsafe {
-		settings = append(settings, "fsync=off", "full_page_writes=off", "max_connections=300", "autovacuum=off")
+		settings = append(settings, "fsync=off", "full_page_writes=off", "max_connections=300", "max_wal_size=128MB", "autovacuum=off")
 	}
 	arguments := []string{"-D", s.data(), "-p", strconv.Itoa(s.report.Port)}
 	for _, setting := range settings {

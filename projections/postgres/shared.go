@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sys/unix"
@@ -49,10 +50,15 @@ func OpenShared(ctx context.Context) (*Shared, error) {
 	return shared, nil
 }
 
+// sharedPlace is in memory where there is plenty of it: each test makes some hundred
+// files and removes them, and a file system may pay for that for minutes.
 func sharedPlace() (place, error) {
 	as, err := serverAccount()
 	if err != nil {
 		return place{}, err
+	}
+	if folder, ok := inMemory(); ok {
+		return place{filepath.Join(folder, "tests"), as}, nil
 	}
 	if as.other {
 		return place{filepath.Join(systemFolder, "tests"), as}, nil
@@ -62,6 +68,27 @@ func sharedPlace() (place, error) {
 		return place{}, fmt.Errorf("folder of the tests' Postgres: %w", err)
 	}
 	return place{filepath.Join(cache, "daybook", "tests"), as}, nil
+}
+
+const (
+	memoryFolder  = "/dev/shm"
+	memoryFreeMin = 2 << 30 // bytes
+)
+
+// inMemory is a folder of this user's on the memory file system, if there is one
+// with room.
+func inMemory() (folder string, ok bool) {
+	var room unix.Statfs_t
+	if err := unix.Statfs(memoryFolder, &room); err != nil || room.Bavail*uint64(room.Bsize) < memoryFreeMin {
+		return "", false
+	}
+	folder = filepath.Join(memoryFolder, "daybook-"+strconv.Itoa(os.Geteuid()))
+	if err := os.Mkdir(folder, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return "", false
+	}
+	var own unix.Stat_t // others might have made it: everybody may write there
+	err := unix.Lstat(folder, &own)
+	return folder, err == nil && own.Mode&unix.S_IFMT == unix.S_IFDIR && int(own.Uid) == os.Geteuid()
 }
 
 func lockFile(path string, how int) (*os.File, error) {
