@@ -91,5 +91,5 @@ func untilPosted(t *testing.T, dir string, count int) {
 		}
 		r := daybook(t, "events", "read", "--type", "journal-entry-posted", "--limit", "100000", "--dir", dir)
 		return strings.Count(r.out, "\n") >= count
-	}, readyMax, 10*time.Millisecond)
+	}, readyMax, 200*time.Millisecond) // each look is a process of its own
 }
