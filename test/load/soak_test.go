@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -23,6 +24,7 @@ const (
 	pause     = 100 * time.Millisecond // between two rounds of a caller
 	slack     = 4                      // goroutines or descriptors that come and go by themselves
 	quietMax  = 30 * time.Second
+	stretches = 30 // of a soak
 	mib       = 1 << 20
 	slopeMax  = 1.0 // MiB an hour
 	growthMax = 8 * mib
@@ -89,8 +91,14 @@ func (s *site) soak(callers int, during time.Duration) (heap line) {
 	for caller := range callers {
 		all.Go(func() { s.caller(ctx, caller) })
 	}
-	for began := time.Now(); ctx.Err() == nil; time.Sleep(time.Second) {
-		heap.add(time.Since(began).Hours(), float64(s.use().live)/mib)
+	// The least of a stretch: what is there meanwhile goes with the callers, who are
+	// more or fewer at a time as the machine has time for them.
+	for began := time.Now(); ctx.Err() == nil; {
+		least := math.MaxInt
+		for stretch := time.Now(); time.Since(stretch) < during/stretches && ctx.Err() == nil; time.Sleep(min(time.Second, during/stretches)) {
+			least = min(least, s.use().live)
+		}
+		heap.add(time.Since(began).Hours(), float64(least)/mib)
 	}
 	all.Wait()
 	return heap
