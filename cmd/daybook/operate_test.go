@@ -141,6 +141,7 @@ func TestEachOfSeveralProcessesMayBeKilled(t *testing.T) {
 	}
 	once("before anything dies")
 
+	require.Eventually(t, standsBy, readyMax, 100*time.Millisecond) // still: what it says of itself grows old on a busy machine
 	said := must(t, "projections", "takeover", "employee_fact", "--dir", dir)
 	require.Contains(t, said, "employee_fact was taken from "+holder+"; next is ")
 	require.Eventually(t, func() bool {
