@@ -255,6 +255,7 @@ func TestAFeedIsExactAcrossRestartsOfTheNode(t *testing.T) {
 		c.enrol(t, &pupil{from: place}, 7)
 		time.Sleep(30 * time.Millisecond)
 		node.Start()
+		wholeLog(t, client) // an append is not sent again while the client is not connected
 	}
 	appendEnd(t, client)
 	require.NoError(t, c.missed(t, client))

@@ -452,6 +452,7 @@ func TestExactAcrossRestartsOfTheNode(t *testing.T) {
 				node.Stop()
 				time.Sleep(30 * time.Millisecond)
 				node.Start()
+				wholeLog(t, client) // an append is not sent again while the client is not connected
 			}
 		})
 		seen := acknowledged(t, messages, total, func() bool { return true })
