@@ -20,11 +20,11 @@ demo: postgres build ## start a generated company on embedded defaults (the firs
 	@exec ./bin/daybook demo
 
 .PHONY: test
-test: postgres ## run all tests (about seven minutes on two cores)
+test: postgres ## run all tests (about four minutes on two cores, more on the first run)
 	$(GOTEST) -timeout 20m ./...
 
 .PHONY: ci
-ci: lint check race numbers conformance fuzz ## what CI runs beside make test (about half an hour on two cores)
+ci: lint check race numbers conformance fuzz ## what CI runs beside make test
 
 .PHONY: check
 check: ## vet, tidy modules, known vulnerabilities
