@@ -165,7 +165,7 @@ func (s *Supervisor) start(ctx context.Context, j job, v Version) {
 	go func() {
 		defer close(w.done)
 		defer cancel()
-		err := s.do(ctx, w, j, v)
+		err := s.do(ctx, j, v)
 		switch {
 		case err == nil || ctx.Err() != nil:
 		case errors.Is(err, ErrHeld): // another process builds it
@@ -180,10 +180,10 @@ func (s *Supervisor) start(ctx context.Context, j job, v Version) {
 	}()
 }
 
-func (s *Supervisor) do(ctx context.Context, w *work, j job, v Version) error {
+func (s *Supervisor) do(ctx context.Context, j job, v Version) error {
 	p := versioned{s.models[v.Name], v.Version}
 	if j.building {
-		return s.build(ctx, w, p, v)
+		return s.build(ctx, p, v)
 	}
 	if v.Phase == Ready && v.Automatic {
 		go s.promote(ctx, v)
@@ -231,7 +231,7 @@ func (s *Supervisor) keep(ctx context.Context, p Projection) error {
 // build brings a version from where it stands to where it may be promoted: the
 // bulk without secondary indexes, the indexes, the rest, the verification. Each
 // step is on record when it is done, so whoever comes next goes on from there.
-func (s *Supervisor) build(ctx context.Context, w *work, p Projection, v Version) error {
+func (s *Supervisor) build(ctx context.Context, p Projection, v Version) error {
 	logger := s.options.Logger.With("projection", v.Name, "version", v.Version)
 	head, err := s.options.Store.Head(ctx)
 	if err != nil {
@@ -245,7 +245,7 @@ func (s *Supervisor) build(ctx context.Context, w *work, p Projection, v Version
 	}
 	logger.Info("building a version of a read model", "from", v.Checkpoint.String(), "to", v.Target.String())
 	if !v.Indexed {
-		if err := s.until(ctx, w, p, v.Target); err != nil {
+		if err := s.until(ctx, p, v.Target); err != nil {
 			return err
 		}
 		logger.Info("the bulk is loaded; making indexes")
@@ -256,7 +256,7 @@ func (s *Supervisor) build(ctx context.Context, w *work, p Projection, v Version
 			return err
 		}
 	}
-	if err := s.until(ctx, w, p, head); err != nil {
+	if err := s.until(ctx, p, head); err != nil {
 		return err
 	}
 	var verified *Verification
@@ -279,7 +279,7 @@ func (s *Supervisor) resume(ctx context.Context, v Version) error {
 
 // until runs the projector until it, or that of another process, has reached a
 // position.
-func (s *Supervisor) until(ctx context.Context, w *work, p Projection, target Position) error {
+func (s *Supervisor) until(ctx context.Context, p Projection, target Position) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ran := make(chan error, 1)
