@@ -89,8 +89,8 @@ func (h *Handler[C, S, E]) wait(stream string, j *job[C, S]) error {
 	select {
 	case <-j.done:
 		return j.err
-	case <-j.ctx.Done():
-		return unknown()
+	case <-j.ctx.Done(): // the cause tells a program that was stopped from one that failed
+		return fmt.Errorf("%w (%w)", unknown(), j.ctx.Err())
 	}
 }
 

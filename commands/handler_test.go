@@ -428,6 +428,7 @@ func TestACallerWhoGivesUpLeavesTheCommandToItsEnd(t *testing.T) {
 
 	_, err := handler.Handle(ctx, stream, r, put{Coins: 1})
 	require.Equal(t, domain.Unknown, kindOf(t, err))
+	require.ErrorIs(t, err, context.DeadlineExceeded)
 
 	answer, err := handler.Handle(t.Context(), stream, r, put{Coins: 1})
 	require.NoError(t, err)

@@ -17,8 +17,6 @@ import (
 	_ "time/tzdata" // zones are known on every machine
 
 	"github.com/spf13/cobra"
-
-	"daybook.example/domain"
 )
 
 // version is set by the build.
@@ -81,7 +79,7 @@ func (m *Main) Run(ctx context.Context, args []string) int {
 		return exitInterrupted
 	case err == nil:
 		return exitSuccess
-	case ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, domain.Code("result-unknown"))): // of a command of the start's own
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		fmt.Fprintln(m.Stderr, "daybook: stopped before it was done"+wayOut(err))
 		return exitInterrupted
 	}
