@@ -22,12 +22,8 @@ type transaction struct {
 
 // SendBatch sends statements behind what goes ahead of them.
 func (t *transaction) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
-	all, ahead := t.send(b)
-	results := t.conn.SendBatch(ctx, all)
-	if t.Tx == nil {
-		t.Tx = results.Tx()
-	}
-	for _, statement := range all.QueuedQueries[:ahead] {
+	results, ahead := t.send(ctx, b)
+	for _, statement := range ahead {
 		if err := answered(statement, results); err != nil {
 			_ = results.Close() // it is the same error
 			return pgx.FailedBatchResults(b, err)
@@ -36,17 +32,22 @@ func (t *transaction) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResu
 	return results
 }
 
-// send makes a batch of what goes ahead, of which it returns the number, and b.
-func (t *transaction) send(b *pgx.Batch) (all *pgx.Batch, ahead int) {
-	all = &pgx.Batch{}
-	if t.Tx == nil {
+// send sends what goes ahead, which it returns, and b in one round trip.
+func (t *transaction) send(ctx context.Context, b *pgx.Batch) (results pgx.BatchResults, ahead []*pgx.QueuedQuery) {
+	all := &pgx.Batch{}
+	begins := t.Tx == nil
+	if begins {
 		all.BeginTx(pgx.TxOptions{})
 		t.head(all)
 	}
 	all.QueuedQueries = append(all.QueuedQueries, t.later...)
-	t.later, ahead = nil, all.Len()
+	t.later, ahead = nil, all.QueuedQueries
 	all.QueuedQueries = append(all.QueuedQueries, b.QueuedQueries...)
-	return all, ahead
+	results = t.conn.SendBatch(ctx, all)
+	if begins {
+		t.Tx = results.Tx()
+	}
+	return results, ahead
 }
 
 // answered reads a statement's result.
@@ -75,11 +76,7 @@ func (t *transaction) Commit(ctx context.Context) error {
 		}
 		return nil
 	})
-	all, _ := t.send(end)
-	results := t.conn.SendBatch(ctx, all)
-	if t.Tx == nil {
-		t.Tx = results.Tx()
-	}
+	results, _ := t.send(ctx, end)
 	return results.Close()
 }
 
