@@ -60,6 +60,11 @@ func TestReadModelsAreOperatedByVerbs(t *testing.T) {
 	require.Contains(t, must(t, "projections", "resume", "audit_log", "--dir", dir), "audit_log goes on from ")
 	require.Eventually(t, func() bool { return audited() == 2 }, readyMax, 100*time.Millisecond)
 
+	// The process managers are no read model, but stand in the list
+	must(t, "projections", "pause", "processes", "--dir", dir)
+	require.Equal(t, "paused", models(t, dir)["processes"].State)
+	must(t, "projections", "resume", "processes", "--dir", dir)
+
 	// A takeover says from whom, and where nobody stands by it comes back
 	require.Contains(t, must(t, "projections", "takeover", "audit_log", "--dir", dir), "no process stands by, so it comes back by itself")
 	must(t, "token", "issue", "--role", "hr", "--dir", dir)
