@@ -4,8 +4,9 @@
 SHELL := /bin/bash
 
 # Many tests wait more than they compute, so more of them run at a time than there are
-# cores. With the settings of the binary's build, nothing is compiled twice.
-GOTEST = CGO_ENABLED=0 go test -trimpath -parallel 4
+# cores. With the settings of the binary's build, nothing is compiled twice. Go does not
+# see that tests run the built program, and would show their results of an earlier one.
+GOTEST = CGO_ENABLED=0 go test -count=1 -trimpath -parallel 4
 
 .PHONY: help
 help: ## list what make can do here
@@ -51,29 +52,29 @@ TIMEOUT = 60m
 # measured by the clock needs the machine for itself. Where nobody measures memory,
 # collecting garbage less often saves time.
 .PHONY: numbers
-numbers: postgres ## run the properties and fault tests at CI's numbers
+numbers: ## run the properties and fault tests at CI's numbers
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target numbers-whole numbers-store numbers-domain
-	DAYBOOK_TEST_LEVEL=$(LEVEL) $(GOTEST) -count=1 -timeout $(TIMEOUT) -v ./test/load
+	DAYBOOK_TEST_LEVEL=$(LEVEL) $(GOTEST) -timeout $(TIMEOUT) -v ./test/load
 
 .PHONY: numbers-domain
-numbers-domain:
-	GOGC=400 $(GOTEST) $(filter-out ./domain/employee,$(AGGREGATES)) ./commands ./commands/process -count=1 -timeout $(TIMEOUT) -run '^TestProperties$$|DuplicateDeliveries' -rapid.checks=$(CHECKS) -rapid.steps=200
+numbers-domain: postgres
+	GOGC=400 $(GOTEST) $(filter-out ./domain/employee,$(AGGREGATES)) ./commands ./commands/process -timeout $(TIMEOUT) -run '^TestProperties$$|DuplicateDeliveries' -rapid.checks=$(CHECKS) -rapid.steps=200
 	@# A list of 200 commands costs an employee, whose every day is checked, 100 ms and more: long lists are fewer here.
-	GOGC=400 $(GOTEST) ./domain/employee -count=1 -timeout $(TIMEOUT) -run '^TestProperties$$' -rapid.checks=$(CHECKS)
-	GOGC=400 $(GOTEST) ./domain/employee -count=1 -timeout $(TIMEOUT) -run '^TestProperties$$' -rapid.checks=$(LONG) -rapid.steps=200
-	GOGC=400 $(GOTEST) ./eventstore/log -count=1 -timeout $(TIMEOUT) -run ClockThatJumps -rapid.checks=1000
+	GOGC=400 $(GOTEST) ./domain/employee -timeout $(TIMEOUT) -run '^TestProperties$$' -rapid.checks=$(CHECKS)
+	GOGC=400 $(GOTEST) ./domain/employee -timeout $(TIMEOUT) -run '^TestProperties$$' -rapid.checks=$(LONG) -rapid.steps=200
+	GOGC=400 $(GOTEST) ./eventstore/log -timeout $(TIMEOUT) -run ClockThatJumps -rapid.checks=1000
 
 # The subscriber's tests run at these numbers under the race detector: see race.
 .PHONY: numbers-store
-numbers-store:
-	GOGC=400 DAYBOOK_TEST_LEVEL=$(LEVEL) $(GOTEST) -tags failpoints ./eventstore/log -count=1 -timeout $(TIMEOUT) -run 'AtAnyStep|ThatForgets'
-	GOGC=400 DAYBOOK_TEST_LEVEL=$(LEVEL) $(GOTEST) $$(go list ./eventstore/... | grep -vE '/(subscription|node)$$') -count=1 -timeout $(TIMEOUT)
+numbers-store: postgres
+	GOGC=400 DAYBOOK_TEST_LEVEL=$(LEVEL) $(GOTEST) -tags failpoints ./eventstore/log -timeout $(TIMEOUT) -run 'AtAnyStep|ThatForgets'
+	GOGC=400 DAYBOOK_TEST_LEVEL=$(LEVEL) $(GOTEST) $$(go list ./eventstore/... | grep -vE '/(subscription|node)$$') -timeout $(TIMEOUT)
 
 .PHONY: numbers-whole
-numbers-whole:
-	DAYBOOK_TEST_LEVEL=$(LEVEL) $(GOTEST) ./projections -count=1 -timeout $(TIMEOUT) -run 'Crowd|ADatabaseThat|BadNetworks'
-	DAYBOOK_TEST_LEVEL=$(LEVEL) $(GOTEST) ./eventstore/node -count=1 -timeout $(TIMEOUT) -skip TheClientsOwnSuite
-	DAYBOOK_TEST_LEVEL=$(LEVEL) $(GOTEST) -count=1 -timeout $(TIMEOUT) $$(go list ./test/... | grep -v /test/load$$)
+numbers-whole: postgres
+	DAYBOOK_TEST_LEVEL=$(LEVEL) $(GOTEST) ./projections -timeout $(TIMEOUT) -run 'Crowd|ADatabaseThat|BadNetworks'
+	DAYBOOK_TEST_LEVEL=$(LEVEL) $(GOTEST) ./eventstore/node -timeout $(TIMEOUT) -skip TheClientsOwnSuite
+	DAYBOOK_TEST_LEVEL=$(LEVEL) $(GOTEST) -timeout $(TIMEOUT) $$(go list ./test/... | grep -v /test/load$$)
 
 .PHONY: conformance
 conformance: ## put the node to the official client's own tests and to ours (a minute and a half)
