@@ -81,10 +81,10 @@ func (g gated) Apply(ctx context.Context, tx pgx.Tx, events []projections.Event)
 	for stream, n := range counts {
 		streams, numbers = append(streams, stream), append(numbers, n)
 	}
-	b := &pgx.Batch{}
-	b.Queue(`insert into tally select * from unnest($1::text[], $2::bigint[])
+	var writes projections.Writes
+	writes.Queue(`insert into tally select * from unnest($1::text[], $2::bigint[])
 		on conflict (stream) do update set n = tally.n + excluded.n`, streams, numbers)
-	return tx.SendBatch(ctx, b).Close()
+	return writes.Send(ctx, tx)
 }
 
 // held measures how long after an append's answer its event is in two read models,

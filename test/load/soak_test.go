@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -94,7 +93,7 @@ func (s *site) soak(callers int, during time.Duration) (heap line) {
 	// The least of a stretch: what is there meanwhile goes with the callers, who are
 	// more or fewer at a time as the machine has time for them.
 	for began := time.Now(); ctx.Err() == nil; {
-		least := math.MaxInt
+		least := s.use().live
 		for stretch := time.Now(); time.Since(stretch) < during/stretches && ctx.Err() == nil; time.Sleep(min(time.Second, during/stretches)) {
 			least = min(least, s.use().live)
 		}
