@@ -201,7 +201,7 @@ type timing struct{ apply, commit time.Duration }
 
 // own makes the settings of the transactions those of the connection: so each is
 // two statements shorter. A projection looks its rows up by their keys: one plan
-// does for every batch, and making one takes as long as a small batch.
+// does for every batch, which need not wait for the making of its own.
 func (w *Writer) own(ctx context.Context) error {
 	_, err := w.conn.Exec(ctx, "set synchronous_commit = "+string(lossy)+"; set search_path = "+w.schema()+
 		"; set plan_cache_mode = force_generic_plan; set enable_seqscan = off")
