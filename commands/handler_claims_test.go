@@ -185,19 +185,35 @@ func TestAClaimOfAnEarlierDeliveryIsNotGivenBack(t *testing.T) {
 func TestALabelTakenAndGivenBackByWaitingCommandsEndsWithItsJar(t *testing.T) {
 	t.Parallel()
 	house := newHouse(t)
-	handler := jarsOf(house.processOn(&faulty{claimStore: house.client, onAppend: func(int) fault { return slow }}, house.client))
+	var first sync.Mutex // held while the others come to wait
+	handler := jarsOf(house.processOn(&faulty{claimStore: house.client, onAppend: func(int) fault {
+		first.Lock()
+		defer first.Unlock()
+		return none
+	}}, house.client))
 	stream := newStream()
 	_, err := handler.Handle(t.Context(), stream, creating(request("open")), open{Label: "tea"})
 	require.NoError(t, err)
+	waiting := func() int {
+		handler.mu.Lock()
+		defer handler.mu.Unlock()
+		if l := handler.lines[stream]; l != nil {
+			return len(l.waiting)
+		}
+		return -1 // nobody is served
+	}
 
+	require.Eventually(t, func() bool { return waiting() == -1 }, time.Minute, time.Millisecond)
+	first.Lock()
 	var all sync.WaitGroup
-	for _, command := range []jarCommand{put{Coins: 1}, relabel{"sugar"}, relabel{"tea"}} {
+	for n, command := range []jarCommand{put{Coins: 1}, relabel{"sugar"}, relabel{"tea"}} {
 		all.Go(func() {
 			_, err := handler.Handle(t.Context(), stream, request("x"), command)
 			require.NoError(t, err)
 		})
-		time.Sleep(10 * time.Millisecond) // the others wait while the first is appended
+		require.Eventually(t, func() bool { return waiting() == n }, time.Minute, time.Millisecond)
 	}
+	first.Unlock()
 	all.Wait()
 
 	require.Equal(t, stream, house.owner("tea"))

@@ -273,32 +273,42 @@ func (n naive) apply(ctx context.Context, from projections.Position, page []even
 }
 
 // The control: given projectors without a fence, or without order.
-// Then the same crowd shows what they do wrong.
+// Then such crowds show what they do wrong.
 func TestACrowdFindsProjectorsWithoutAFenceOrOrder(t *testing.T) {
 	t.Parallel()
 	for name, scattered := range map[string]bool{"two without a fence": false, "one without order": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := open(t)
-			n := naive{h.Client, h.pool, scattered}
-			n.prepare(t)
-			ctx, stop := context.WithCancel(t.Context())
-			defer stop()
-			var running sync.WaitGroup
-			running.Go(func() { n.run(ctx) })
-			if !scattered {
-				running.Go(func() { n.run(ctx) })
+			var found findings
+			for round := 0; round < 10 && found == (findings{}); round++ { // chance may spare one
+				found = naively(t, scattered)
 			}
-			c := &crowd{store: h.Client, each: 25}
-			<-c.write(t.Context())
-			require.NoError(t, c.err)
-			log := h.ours()
-			require.Eventually(t, func() bool { return len(came(t, h.pool, "listing")) >= len(log) }, patience, tick)
-			stop()
-			running.Wait()
-			found := judge(log, came(t, h.pool, "listing"))
-			t.Logf("%d events: %+v", len(log), found)
 			require.NotZero(t, found)
 		})
 	}
+}
+
+// naively lets a crowd meet a naive projector, or two.
+func naively(t *testing.T, scattered bool) findings {
+	t.Helper()
+	h := open(t)
+	n := naive{h.Client, h.pool, scattered}
+	n.prepare(t)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var running sync.WaitGroup
+	running.Go(func() { n.run(ctx) })
+	if !scattered {
+		running.Go(func() { n.run(ctx) })
+	}
+	c := &crowd{store: h.Client, each: 25}
+	<-c.write(t.Context())
+	require.NoError(t, c.err)
+	log := h.ours()
+	require.Eventually(t, func() bool { return len(came(t, h.pool, "listing")) >= len(log) }, patience, tick)
+	stop()
+	running.Wait()
+	found := judge(log, came(t, h.pool, "listing"))
+	t.Logf("%d events: %+v", len(log), found)
+	return found
 }
