@@ -127,6 +127,16 @@ func TestAnAddressThatIsTakenIsNamedWithTheFlag(t *testing.T) {
 	require.NoError(t, free.Close())
 }
 
+// given a node closed before it came to serve, when Close returns, then its socket is free
+func TestANodeClosedAtOnceLeavesItsSocket(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	for range 20 {
+		s.close()
+		s.open()
+	}
+}
+
 func TestTheSocketIsTheOwnersAndReplacesOnlyADeadOne(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(o *node.Options) { o.Listen = "" })

@@ -53,6 +53,7 @@ type Options struct {
 // Node is a running server. The log stays its owner's: close it after the node.
 type Node struct {
 	server  *grpc.Server
+	serving sync.WaitGroup // one for each listener: a server closed before it served leaves its socket to that
 	groups  *groups
 	address string
 	closing chan struct{}
@@ -91,11 +92,11 @@ func Start(o Options) (*Node, error) {
 				listener = tls.NewListener(listener, overHTTP2(o.TLS))
 			}
 		}
-		go func() {
+		n.serving.Go(func() {
 			if err := n.server.Serve(listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 				o.Logger.Error("the node stopped listening", "address", listener.Addr().String(), "error", err)
 			}
-		}()
+		})
 	}
 	return n, nil
 }
@@ -112,6 +113,7 @@ func (n *Node) Close(ctx context.Context) error {
 	go func() {
 		defer close(done)
 		n.server.GracefulStop()
+		n.serving.Wait()
 	}()
 	defer n.groups.close()
 	select {

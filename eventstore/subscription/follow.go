@@ -138,6 +138,9 @@ func deliver(ctx context.Context, out chan<- *message.Message, nackDelay func(at
 func deliverOnce(ctx context.Context, out chan<- *message.Message, fresh func(context.Context) *message.Message) bool {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if ctx.Err() != nil { // a select would choose by chance
+		return false
+	}
 	m := fresh(ctx)
 	select {
 	case out <- m:
