@@ -131,9 +131,13 @@ func TestAnAddressThatIsTakenIsNamedWithTheFlag(t *testing.T) {
 func TestANodeClosedAtOnceLeavesItsSocket(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	for range 20 {
-		s.close()
-		s.open()
+	socket := filepath.Join(s.dir, "another.sock")
+	for range 100 {
+		n, err := node.Start(node.Options{Log: s.log, Socket: socket})
+		require.NoError(t, err)
+		require.NoError(t, n.Close(t.Context()))
+		_, err = net.Dial("unix", socket)
+		require.Error(t, err)
 	}
 }
 
