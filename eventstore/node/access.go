@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -108,9 +109,12 @@ func (s *service) interceptors() []grpc.ServerOption {
 		}
 		return handle(ctx, request)
 	}
-	stream := func(server any, call grpc.ServerStream, _ *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+	stream := func(server any, call grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
 		ctx, err := s.identify(call.Context())
 		if err != nil {
+			if info.FullMethod == streams.Streams_Append_FullMethodName {
+				linger(call)
+			}
 			return err
 		}
 		return handle(server, identified{call, ctx})

@@ -196,6 +196,18 @@ func TestRightsEndAtOnce(t *testing.T) {
 	require.NoError(t, writeOnce(s.as("ann:another@", ca), "open"))
 }
 
+// given a client with a wrong password that is still sending, when it is refused, then it learns why
+func TestAnAppendWithAWrongPasswordIsToldSo(t *testing.T) {
+	t.Parallel()
+	s, ca := secured(t)
+	stranger := s.as("admin:wrong@", ca)
+	for range 20 {
+		_, err := stranger.AppendToStream(within(t), "s", esdb.AppendToStreamOptions{ExpectedRevision: esdb.Any{}}, events(500)...)
+		require.Error(t, err)
+		require.Equal(t, esdb.ErrorCodeUnauthenticated, codeOf(t, err), err)
+	}
+}
+
 func TestANodeWithTLSAsksForItsFirstUsers(t *testing.T) {
 	t.Parallel()
 	s := start(t)

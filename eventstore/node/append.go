@@ -12,6 +12,7 @@ import (
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"github.com/google/uuid"
+	"google.golang.org/grpc"
 
 	"daybook.example/eventstore/log"
 )
@@ -86,14 +87,14 @@ func (s *service) receive(srv streams.Streams_AppendServer) (a log.Append, err e
 	}
 }
 
-// linger lets a refused client finish sending: one that is still sending when
-// the answer comes reports a broken stream instead of reading it.
-func linger(srv streams.Streams_AppendServer) {
+// linger lets a client whose append is refused finish sending: one that is still
+// sending when the answer comes reports a broken stream instead of reading it.
+func linger(srv grpc.ServerStream) {
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
 		for {
-			if _, err := srv.Recv(); err != nil {
+			if srv.RecvMsg(&streams.AppendReq{}) != nil {
 				return
 			}
 		}
