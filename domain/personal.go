@@ -149,7 +149,7 @@ func (p Personal[P, T]) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON reads an opened, an erased or a still sealed value.
 func (p *Personal[P, T]) UnmarshalJSON(data []byte) error {
 	var m marker
-	if err := json.Unmarshal(data, &m); err != nil {
+	if err := Unmarshal(data, &m); err != nil {
 		return err
 	}
 	found := m.Personal
@@ -171,7 +171,7 @@ func (p *Personal[P, T]) UnmarshalJSON(data []byte) error {
 		p.hidden = erased
 		return nil
 	}
-	if json.Unmarshal(found.Value, &p.Value) != nil {
+	if Unmarshal(found.Value, &p.Value) != nil {
 		return fmt.Errorf("a personal value of purpose %q does not decode", found.Purpose) // the cause would show it
 	}
 	return nil

@@ -1,9 +1,9 @@
 package projections
 
 import (
-	"encoding/json"
 	"fmt"
 
+	"daybook.example/domain"
 	"daybook.example/domain/catalog"
 	"daybook.example/eventstore"
 )
@@ -11,7 +11,7 @@ import (
 // decode looks an event up in the catalog of all aggregates. Its metadata is
 // there even if its data cannot be decoded.
 func decode(event eventstore.Recorded) (d decoded, err error) {
-	if err := json.Unmarshal(event.Metadata, &d.Meta); err != nil {
+	if err := domain.Unmarshal(event.Metadata, &d.Meta); err != nil {
 		return decoded{}, fmt.Errorf("decode the metadata of %s: %w", event.Type, err)
 	}
 	d.Decoded, err = catalog.Decode(event.Type, d.Meta.SchemaVersion, event.Data)

@@ -50,7 +50,7 @@ var rooms = []room{
 // domainMay is all that the domain imports beside itself; of the standard
 // library everything but domainNever.
 var (
-	domainMay   = []string{"github.com/google/uuid", "github.com/cockroachdb/apd/v3", "github.com/bojanz/currency"}
+	domainMay   = []string{"github.com/google/uuid", "github.com/go-json-experiment/json", "github.com/cockroachdb/apd/v3", "github.com/bojanz/currency"}
 	domainNever = []string{"context", "os", "net", "log", "math/rand", "crypto/rand", "io/fs", "syscall"}
 	topLevel    = []string{"domain", "commands", "projections", "eventstore", "readapi", "cmd", "test"}
 	homeless    = []string{"internal", "pkg", "util", "utils", "common", "helpers", "types", "models"}

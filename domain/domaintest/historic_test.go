@@ -32,7 +32,11 @@ type opened1 struct {
 	Tel    string                   `json:"tel"`
 }
 
-type opened2 struct{ Name, Town, Tel string }
+type opened2 struct {
+	Name string `json:"name"`
+	Town string `json:"town"`
+	Tel  string `json:"tel"`
+}
 
 var present = domain.Is(func(e opened) domain.Named { return e })
 
@@ -74,7 +78,11 @@ func TestGivenAnOldShapeThatNoFilePinsOrAnotherLiftThenTheCheckFails(t *testing.
 	one, two, three := domain.Was("shop-opened", 1, split), domain.Was("shop-opened", 2, rename), domain.Was("shop-opened", 3, fill)
 	moved := domain.Was("shop-opened", 1, func(o opened1) domain.Named { return transferred{Manager: o.Keeper} })
 	forgetful := domain.Was("shop-opened", 2, func(o opened2) domain.Named { return opened{Name: o.Name, Phone: o.Tel, Currency: "EUR"} })
-	strict := domain.Was("shop-opened", 3, func(o struct{ Phone int }) domain.Named { return opened{} })
+	strict := domain.Was("shop-opened", 3, func(o struct {
+		Phone int `json:"phone"`
+	}) domain.Named {
+		return opened{}
+	})
 	for name, c := range map[string]struct {
 		catalog domain.Catalog[domain.Named]
 		change  func(folder string) error

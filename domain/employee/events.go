@@ -205,7 +205,7 @@ func (r Replacement) MarshalJSON() ([]byte, error) {
 // replace a correction: chains are made of events.
 func (r *Replacement) UnmarshalJSON(data []byte) error {
 	var stored storedReplacement
-	if err := json.Unmarshal(data, &stored); err != nil {
+	if err := domain.Unmarshal(data, &stored); err != nil {
 		return err
 	}
 	event, err := Catalog.Decode(stored.Type, stored.SchemaVersion, stored.Data)
