@@ -57,7 +57,10 @@ func claim(ctx context.Context, conn *pgx.Conn, spec Spec, owner string) (c Chec
 		return c, fmt.Errorf("take the checkpoint: %w", err)
 	}
 	if last != nil {
-		c.LastEvent, c.Label = *last, label.UTC()
+		c.LastEvent = *last
+	}
+	if label != nil { // events that no clock was read for have none
+		c.Label = label.UTC()
 	}
 	return c, nil
 }

@@ -190,6 +190,24 @@ func TestACheckpointThatSomebodyMovedIsNotOverwritten(t *testing.T) {
 	m.Expect("select * from tally")
 }
 
+// given events of which nobody said when they were recorded, when a projection that had them is claimed anew, then it goes on after them
+func TestEventsWithoutATimeAreGoneOnFrom(t *testing.T) {
+	t.Parallel()
+	events, p := history(t)[:3], counting{name: "counting"}
+	for i := range events {
+		events[i].Meta.RecordedAt = time.Time{}
+	}
+	m := projtest.Empty(t, p)
+	for i, event := range events {
+		writer, err := projections.Claim(t.Context(), m.Pool, p, projections.Ownership{Owner: "test"})
+		require.NoError(t, err)
+		require.NoError(t, writer.Apply(t.Context(), events[:i+1], event.Position))
+		writer.Close()
+		require.Equal(t, event.ID, writer.Checkpoint().LastEvent)
+	}
+	m.Expect("select sum(n) from tally", []any{2})
+}
+
 // An outsider does its work outside of the database.
 type outsider struct{ done *int }
 
