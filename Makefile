@@ -25,7 +25,7 @@ test: postgres ## run all tests (about four minutes on two cores, more on the fi
 	$(GOTEST) -timeout 20m ./...
 
 .PHONY: ci
-ci: lint check race numbers conformance fuzz ## what CI runs beside make test
+ci: lint check race numbers conformance fuzz ## what CI runs beside make test (half an hour on two cores that have nothing compiled)
 
 .PHONY: check
 check: ## vet, tidy modules, known vulnerabilities
@@ -93,7 +93,7 @@ lint: ## run golangci-lint with the versions of .tools/go.mod
 	go tool -modfile=.tools/go.mod golangci-lint run ./...
 
 .PHONY: bench
-bench: postgres build peers ## print the figures of the README (about six minutes, 6 GB of disk); DATA=FOLDER for the import
+bench: postgres build peers ## print the figures of the README (about twenty minutes, 6 GB of disk); DATA=FOLDER for the import
 	go run ./test/bench -binary bin/daybook -peers bin/peers -data "$(DATA)"
 
 .PHONY: bench-large
