@@ -244,6 +244,7 @@ func TestAStreamIsLinearizable(t *testing.T) {
 		})
 	}
 	all.Wait()
+	require.False(t, t.Failed())
 	t.Logf("%d calls in %d histories, %d with unknown results: 0 illegal; they took %s", total.Load(), histories, unknown.Load(), time.Since(began).Round(time.Second))
 }
 
