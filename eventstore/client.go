@@ -64,7 +64,15 @@ func (c *Client) Append(ctx context.Context, stream string, expected ExpectedRev
 
 func (c *Client) send(ctx context.Context, stream string, options esdb.AppendToStreamOptions, proposals []esdb.EventData) (Written, error) {
 	written, err := call(ctx, c.conn, func(ctx context.Context) (*esdb.WriteResult, error) {
-		return c.conn.inner.AppendToStream(ctx, stream, options, proposals...)
+		if _, err := c.conn.inner.GetServerVersion(); err != nil { // waits for a node, asks it nothing
+			return nil, err
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err // nothing was sent, and nothing will be
+		}
+		// What has begun goes on to its own deadline: when the context of an append
+		// ends, the client reads the trailers that gRPC is about to write.
+		return c.conn.inner.AppendToStream(context.WithoutCancel(ctx), stream, options, proposals...)
 	})
 	if err != nil {
 		return Written{}, fmt.Errorf("append to %s: %w", stream, err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"sync"
 	"testing"
 	"time"
@@ -336,6 +337,38 @@ func TestGivenADeadNodeWhenCalledThenEveryCallReturnsAtItsDeadline(t *testing.T)
 		_, err := client.Append(within(t, time.Second), "s", eventstore.Any, proposed(1))
 		return err == nil
 	}, 10*time.Second, 10*time.Millisecond, "the client is never dead")
+}
+
+// The race detector judges: the client read what gRPC was still writing when the
+// context of an append ended between two of its messages.
+func TestGivenAppendsGivenUpAtAnyMomentThenEachIsStoredOnceOrNot(t *testing.T) {
+	t.Parallel()
+	client, _ := start(t)
+	ctx := within(t, time.Minute)
+	var all sync.WaitGroup
+	for worker := range 4 {
+		all.Go(func() {
+			stream := fmt.Sprint("s-", worker)
+			for range 250 {
+				events := proposed(20)
+				hasty, cancel := context.WithTimeout(ctx, time.Duration(rand.IntN(1000))*time.Microsecond)
+				_, err := client.Append(hasty, stream, eventstore.Any, events)
+				cancel()
+				if err != nil && eventstore.Definite(err) {
+					t.Errorf("nobody knows what became of it: %v", err)
+				}
+				again, err := client.Append(ctx, stream, eventstore.Any, events)
+				if err != nil || again.Revision%20 != 19 {
+					t.Errorf("sent again: revision %d, %v", again.Revision, err)
+				}
+			}
+			last, err := client.ReadStream(ctx, stream, eventstore.EndRevision, eventstore.Backwards, 1)
+			if err != nil || last[0].Revision != 250*20-1 {
+				t.Errorf("the last of 250 times 20 events: %+v, %v", last, err)
+			}
+		})
+	}
+	all.Wait()
 }
 
 func TestGivenCallsUnderWayWhenClosedThenNothingPanicsAndNothingHangs(t *testing.T) {

@@ -58,7 +58,8 @@ func (c *connection) begin() error {
 
 // call runs f and waits for it no longer than ctx lasts. An abandoned f ends by
 // itself: its context has ended too, and the client looks at it as soon as it
-// has a node to talk to.
+// has a node to talk to. An append that was being sent has the client's deadline,
+// of ten seconds unless the address sets defaultDeadline.
 func call[T any](ctx context.Context, c *connection, f func(context.Context) (T, error)) (result T, err error) {
 	select {
 	case c.slots <- struct{}{}:
