@@ -2,7 +2,6 @@ package commands
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"math"
 
@@ -171,7 +170,7 @@ func statedBy(event eventstore.Recorded) string {
 			Type string `json:"type"`
 		} `json:"replacement"`
 	}
-	if json.Unmarshal(event.Data, &corrected) != nil {
+	if domain.Unmarshal(event.Data, &corrected) != nil {
 		return event.Type
 	}
 	return corrected.Replacement.Type

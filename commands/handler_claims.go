@@ -2,7 +2,6 @@ package commands
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -104,7 +103,7 @@ func (w *worker[C, S, E]) finishClaims() error {
 		return nil
 	}
 	var cause domain.Metadata
-	if err := json.Unmarshal(w.known.cause, &cause); err != nil {
+	if err := domain.Unmarshal(w.known.cause, &cause); err != nil {
 		return fmt.Errorf("read the metadata of the last command of %s: %w", w.stream, err)
 	}
 	if err := w.settleClaims(needs, w.known.commands[cause.CommandID].first, cause); err != nil {

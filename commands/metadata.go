@@ -1,7 +1,6 @@
 package commands
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -53,7 +52,7 @@ type provenance struct {
 
 func provenanceOf(event eventstore.Recorded) (provenance, error) {
 	var p provenance
-	if err := json.Unmarshal(event.Metadata, &p); err != nil {
+	if err := domain.Unmarshal(event.Metadata, &p); err != nil {
 		return p, fmt.Errorf("read the metadata of %s at revision %d of %s: %w", event.Type, event.Revision, event.Stream, err)
 	}
 	return p, nil

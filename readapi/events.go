@@ -204,7 +204,7 @@ func (f *feed) show(event eventstore.Recorded) (shown FeedEvent, ok bool, err er
 		Data: event.Data, Metadata: event.Metadata,
 	}
 	var meta domain.Metadata
-	if json.Unmarshal(event.Metadata, &meta) == nil {
+	if domain.Unmarshal(event.Metadata, &meta) == nil {
 		_, err = catalog.Decode(event.Type, meta.SchemaVersion, event.Data)
 	}
 	if meta.SchemaVersion == 0 || err != nil {

@@ -178,7 +178,7 @@ func (s *server) waivers(ctx context.Context, in *WaivedOf) (*waiversAnswer, err
 			return nil, s.waitable(fmt.Errorf("read the waivers: %w", err))
 		}
 		var meta domain.Metadata
-		if json.Unmarshal(event.Metadata, &meta) != nil {
+		if domain.Unmarshal(event.Metadata, &meta) != nil {
 			continue // nobody of ours wrote it
 		}
 		decoded, err := operation.Catalog.Decode(event.Type, meta.SchemaVersion, event.Data)

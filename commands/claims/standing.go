@@ -2,7 +2,6 @@ package claims
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -58,7 +57,7 @@ func (c *Claims) lookAt(ctx context.Context, stream string) (standing, error) {
 
 func (s *standing) fold(event eventstore.Recorded) error {
 	var cause domain.Metadata
-	if err := json.Unmarshal(event.Metadata, &cause); err != nil {
+	if err := domain.Unmarshal(event.Metadata, &cause); err != nil {
 		return err
 	}
 	decoded, err := claim.Catalog.Decode(event.Type, cause.SchemaVersion, event.Data)

@@ -2,7 +2,6 @@ package claims
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"maps"
 	"strings"
@@ -111,7 +110,7 @@ func (c *Claims) stored(ctx context.Context, by party) (bool, error) {
 	}
 	for _, event := range events {
 		var m domain.Metadata
-		if err := json.Unmarshal(event.Metadata, &m); err != nil {
+		if err := domain.Unmarshal(event.Metadata, &m); err != nil {
 			continue // a foreign event is no fact of ours
 		}
 		if m.CommandID == by.command && m.RequestMAC == by.mac {

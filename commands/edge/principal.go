@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -139,7 +138,7 @@ func (t *Tokens) Apply(recorded eventstore.Recorded) error {
 	var metadata struct {
 		SchemaVersion int `json:"schema_version"`
 	}
-	if err := json.Unmarshal(recorded.Metadata, &metadata); err != nil {
+	if err := domain.Unmarshal(recorded.Metadata, &metadata); err != nil {
 		return fmt.Errorf("read the metadata of revision %d of %s: %w", recorded.Revision, recorded.Stream, err)
 	}
 	event, err := access.Catalog.Decode(recorded.Type, metadata.SchemaVersion, recorded.Data)

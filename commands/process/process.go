@@ -6,7 +6,6 @@
 package process
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -29,7 +28,7 @@ type Event struct {
 // decode makes an event of what the store keeps.
 func decode(recorded eventstore.Recorded) Event {
 	e := Event{Recorded: recorded}
-	if e.Err = json.Unmarshal(recorded.Metadata, &e.Meta); e.Err == nil {
+	if e.Err = domain.Unmarshal(recorded.Metadata, &e.Meta); e.Err == nil {
 		e.Decoded, e.Err = catalog.Decode(recorded.Type, e.Meta.SchemaVersion, recorded.Data)
 	}
 	return e
