@@ -11,19 +11,21 @@ import (
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+
+	"daybook.example/eventstore/node"
 )
 
 // appendAs appends with the official client, as somebody, to the event store of a
 // server's folder.
 func appendAs(t *testing.T, dir, login, password, stream string) error {
 	t.Helper()
-	config, err := esdb.ParseConnectionString(addressesOf(t, dir)["eventstore"] + "&maxDiscoverAttempts=1")
+	config, err := esdb.ParseConnectionString(addressesOf(t, dir)["eventstore"] + "&maxDiscoverAttempts=1&defaultDeadline=60000") // a password is slow to check
 	require.NoError(t, err)
 	config.Username, config.Password, config.Logger = login, password, esdb.NoopLogging()
 	c, err := esdb.NewClient(config)
 	require.NoError(t, err)
 	defer c.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	_, err = c.AppendToStream(ctx, stream, esdb.AppendToStreamOptions{ExpectedRevision: esdb.Any{}},
 		esdb.EventData{EventID: uuid.New(), EventType: "noted", ContentType: esdb.ContentTypeJson, Data: []byte("{}")})
@@ -116,4 +118,13 @@ func TestUsersThatCannotBeAreRefused(t *testing.T) {
 		require.Equal(t, 1, r.code, args)
 		require.Contains(t, r.err, want)
 	}
+}
+
+// The tests of the node make cheaper ones.
+func TestANewPasswordIsSlowToGuess(t *testing.T) {
+	t.Parallel()
+	kept, err := node.NewPassword("changeit")
+	require.NoError(t, err)
+	require.Equal(t, "pbkdf2-sha256", kept.Algorithm)
+	require.GreaterOrEqual(t, kept.Iterations, 600_000, "as OWASP asks")
 }
