@@ -83,6 +83,16 @@ func (h *house) fill(n int) (last projections.Position) {
 	return last
 }
 
+// openWith is a house whose first version of the read model has counted n events.
+func openWith(t *testing.T, n int) (*house, counting) {
+	t.Helper()
+	h, model := open(t), counting{name: "counting"}
+	last := h.fill(n)
+	h.supervise(model)
+	h.reached(1, last)
+	return h, model
+}
+
 func (h *house) seen() int {
 	h.t.Helper()
 	return number(h.t, h.pool, "select coalesce(sum(n), 0) from read.counting")
@@ -203,11 +213,7 @@ func TestABuildThatIsKilledGoesOn(t *testing.T) {
 // no reason to promote anything, unless an operator says so.
 func TestAVersionThatDiffersWaitsForAWord(t *testing.T) {
 	t.Parallel()
-	h := open(t)
-	model := counting{name: "counting"}
-	last := h.fill(20)
-	h.supervise(model)
-	h.reached(1, last)
+	h, model := openWith(t, 20)
 	run(t, h.pool, "update rm_counting_v1.tally set n = n + 1 where stream = 'claim-test-0'")
 	b := h.rebuilder(model)
 	_, err := b.Start(t.Context(), "counting", true)
@@ -225,11 +231,7 @@ func TestAVersionThatDiffersWaitsForAWord(t *testing.T) {
 // A table that is gone is mended by a rebuild, without a hand on any table.
 func TestADroppedTableIsRebuilt(t *testing.T) {
 	t.Parallel()
-	h := open(t)
-	model := counting{name: "counting"}
-	last := h.fill(20)
-	h.supervise(model)
-	h.reached(1, last)
+	h, model := openWith(t, 20)
 	run(t, h.pool, "drop table rm_counting_v1.tally cascade")
 	h.fill(1)
 	b := h.rebuilder(model)
@@ -244,11 +246,7 @@ func TestADroppedTableIsRebuilt(t *testing.T) {
 
 func TestWhatOthersMadeOfTheViewsStaysAndKeepsItsVersion(t *testing.T) {
 	t.Parallel()
-	h := open(t)
-	model := counting{name: "counting"}
-	last := h.fill(5)
-	h.supervise(model)
-	h.reached(1, last)
+	h, model := openWith(t, 5)
 	role := "guest_" + h.pool.Config().ConnConfig.Database
 	run(t, h.pool, "create role "+role+"; grant select on read.counting to "+role+"; create view public.theirs as select n from read.counting")
 	t.Cleanup(func() {
@@ -268,11 +266,7 @@ func TestWhatOthersMadeOfTheViewsStaysAndKeepsItsVersion(t *testing.T) {
 
 func TestAPromotionWaitsForWhoReads(t *testing.T) {
 	t.Parallel()
-	h := open(t)
-	model := counting{name: "counting"}
-	last := h.fill(5)
-	h.supervise(model)
-	h.reached(1, last)
+	h, model := openWith(t, 5)
 	b := h.rebuilder(model)
 	_, err := b.Start(t.Context(), "counting", false)
 	require.NoError(t, err)
