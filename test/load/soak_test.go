@@ -147,13 +147,14 @@ func (s *site) follow(ctx context.Context, client *program.Client) (*http.Respon
 }
 
 // A line goes through points as closely as one can.
-type line struct{ n, x, y, xx, xy, first, last float64 }
+type line struct {
+	n, x, y, xx, xy float64
+	heights         []float64
+}
 
 func (l *line) add(x, y float64) {
-	if l.n == 0 {
-		l.first = y
-	}
-	l.n, l.x, l.y, l.xx, l.xy, l.last = l.n+1, l.x+x, l.y+y, l.xx+x*x, l.xy+x*y, y
+	l.n, l.x, l.y, l.xx, l.xy = l.n+1, l.x+x, l.y+y, l.xx+x*x, l.xy+x*y
+	l.heights = append(l.heights, y)
 }
 
 func (l *line) slope() float64 { return (l.n*l.xy - l.x*l.y) / (l.n*l.xx - l.x*l.x) }
@@ -165,7 +166,7 @@ func TestGivenALongTimeOfCallersWhenTheyAreGoneThenNothingOfThemIsLeft(t *testin
 	base := s.quiet()
 	heap := s.soak(soakers, seconds(3, 60, 1800))
 	now, back := s.rests(base, quietMax)
-	t.Logf("before %+v, after %+v; the live heap went from %.1f to %.1f MiB, %+.2f MiB/h", base, now, heap.first, heap.last, heap.slope())
+	t.Logf("before %+v, after %+v; %+.2f MiB/h of live heap: %.1f MiB", base, now, heap.slope(), heap.heights)
 	require.True(t, back, "before %+v, after %+v", base, now)
 	require.Less(t, now.live, base.live+growthMax)
 	if level.Of(0, 0, 1) == 1 { // a shorter time says nothing of an hour
