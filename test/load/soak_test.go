@@ -103,6 +103,17 @@ func (s *site) soak(callers int, during time.Duration) (heap line) {
 	return heap
 }
 
+// fill makes the log longer than anything that callers read of it at once: what
+// an answer holds must not grow with the log while the heap is watched.
+func (s *site) fill() {
+	s.t.Helper()
+	client, must := s.now.Client(), program.Must(s.t)
+	for n := range 300 {
+		must(client.Post(s.t.Context(), "/v1/books", program.JSON{"book": fmt.Sprintf("filled%d", n), "functional_currency": "EUR"}))
+	}
+	require.NoError(s.t, client.CaughtUp(s.t.Context()))
+}
+
 // caller comes with connections of its own, and goes with some of them open.
 func (s *site) caller(ctx context.Context, who int) {
 	for n := 0; ctx.Err() == nil; n++ {
@@ -162,6 +173,7 @@ func (l *line) slope() float64 { return (l.n*l.xy - l.x*l.y) / (l.n*l.xx - l.x*l
 // T21: a long time of everything leaves nothing behind.
 func TestGivenALongTimeOfCallersWhenTheyAreGoneThenNothingOfThemIsLeft(t *testing.T) {
 	s := open(t)
+	s.fill()
 	s.soak(3*soakers, seconds(2, 10, 300)) // pools and caches get as large as they will be
 	base := s.quiet()
 	heap := s.soak(soakers, seconds(3, 60, 1800))
