@@ -339,6 +339,26 @@ func TestGivenADeadNodeWhenCalledThenEveryCallReturnsAtItsDeadline(t *testing.T)
 	}, 10*time.Second, 10*time.Millisecond, "the client is never dead")
 }
 
+func TestGivenAnAppendGivenUpWhileTheNodeIsAwayThenItIsNotSentLater(t *testing.T) {
+	t.Parallel()
+	client, node := start(t)
+	_, err := client.Append(within(t, 10*time.Second), "s", eventstore.Any, proposed(1))
+	require.NoError(t, err)
+	node.Stop()
+	ctx := within(t, 500*time.Millisecond)
+	for ctx.Err() == nil { // the dead connection may answer first; after it, appends wait for a node
+		_, _ = client.Append(ctx, "given-up", eventstore.Any, proposed(1))
+	}
+	node.Start()
+	require.Eventually(t, func() bool {
+		_, err := client.Append(within(t, time.Second), "s", eventstore.Any, proposed(1))
+		return err == nil
+	}, 10*time.Second, 10*time.Millisecond)
+	require.NoError(t, client.Close(within(t, 10*time.Second)), "with the calls left behind")
+	_, err = node.Connect().ReadStream(within(t, 10*time.Second), "given-up", 0, eventstore.Forwards, 1)
+	require.ErrorIs(t, err, eventstore.ErrStreamNotFound)
+}
+
 // The race detector judges: the client read what gRPC was still writing when the
 // context of an append ended between two of its messages.
 func TestGivenAppendsGivenUpAtAnyMomentThenEachIsStoredOnceOrNot(t *testing.T) {
