@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+
+	"daybook.example/test/level"
 )
 
 func backedUp(t *testing.T, dir, to string) (Manifest, int64) {
@@ -207,7 +209,7 @@ func TestADamagedLogIsNotBackedUp(t *testing.T) {
 	t.Parallel()
 	s := storedLog(t)
 	random := rand.New(rand.NewPCG(7, 8))
-	for i := range faultTrials / 4 {
+	for i := range level.Of(10, 25, 500) {
 		dir := filepath.Join(t.TempDir(), "log")
 		require.NoError(t, os.Mkdir(dir, 0o700))
 		s.write(t, dir, func(files map[string][]byte) {

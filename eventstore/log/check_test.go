@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+
+	"daybook.example/test/level"
 )
 
 func checked(t *testing.T, dir string) *Report {
@@ -108,7 +110,7 @@ func TestEveryFlippedBitIsFoundWithWhatIsGoodAroundIt(t *testing.T) {
 	s := storedLog(t)
 	random := rand.New(rand.NewPCG(5, 6))
 	total := int64(len(s.records))
-	for range faultTrials {
+	for range level.Of(40, 100, 2000) {
 		// given one bit of a sealed segment's groups that is not as it was written
 		name := segmentName([]uint64{0, 64 << 10}[random.IntN(2)])
 		begins, events := s.groupsOf(name)

@@ -119,9 +119,6 @@ func (s stored) harmless(t *testing.T, records []Record, err error) (refused boo
 	return false
 }
 
-// faultTrials is how often each kind of damage is done.
-var faultTrials = level.Of(40, 100, 2000)
-
 // alone takes away the mark and the snapshot, which remember how far the log was
 // durable, so that the zero-sector rule stands alone.
 func alone(files map[string][]byte) { files[markName], files[snapshotName] = nil, nil }
@@ -154,7 +151,7 @@ func TestDamageIsNeverLostInSilence(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for range faultTrials {
+			for range level.Of(40, 100, 2000) {
 				records, err := s.reopened(t, Options{}, damage)
 				s.harmless(t, records, err)
 			}
@@ -184,7 +181,7 @@ func TestATornGroupIsCut(t *testing.T) {
 	s := storedLog(t)
 	random := rand.New(rand.NewPCG(5, 6))
 	before := s.records[:len(s.records)-5]
-	for range faultTrials {
+	for range level.Of(40, 100, 2000) {
 		records, err := s.reopened(t, Options{}, func(files map[string][]byte) {
 			alone(files) // never acknowledged: both stand before it
 			tear(random, files[s.live][:s.end], s.last)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -19,14 +20,14 @@ import (
 )
 
 const (
-	soakers   = 8
-	pause     = 100 * time.Millisecond // between two rounds of a caller
-	slack     = 4                      // goroutines or descriptors that come and go by themselves
-	quietMax  = 30 * time.Second
-	stretches = 30 // of a soak
-	mib       = 1 << 20
-	slopeMax  = 1.0 // MiB an hour
-	growthMax = 8 * mib
+	soakers     = 8
+	pause       = 100 * time.Millisecond // between two rounds of a caller
+	slack       = 4                      // goroutines or descriptors that come and go by themselves
+	quietMax    = 30 * time.Second
+	collections = 2 // that a look at the heap waits for
+	mib         = 1 << 20
+	slopeMax    = 1.0 // MiB an hour
+	growthMax   = 8 * mib
 )
 
 // A use is what the process takes of the machine, as its metrics say.
@@ -80,27 +81,46 @@ func (s *site) rests(base use, within time.Duration) (now use, back bool) {
 	return now, false
 }
 
-// soak has a few callers do all that callers do, well and badly, and watches the
-// heap meanwhile.
+// soak has a few callers do all that callers do, well and badly, and watches what
+// heap they leave: as often as there are stretches they rest, for what they hold
+// themselves grows and shrinks with the time that the machine has for them.
 func (s *site) soak(callers int, during time.Duration) (heap line) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), during)
+	ctx, cancel := context.WithCancel(s.t.Context())
 	defer cancel()
+	var rest sync.RWMutex // held by callers while they are about
 	var all sync.WaitGroup
 	for caller := range callers {
-		all.Go(func() { s.caller(ctx, caller) })
+		all.Go(func() { s.caller(ctx, caller, &rest) })
 	}
-	// The least of a stretch: what is there meanwhile goes with the callers, who are
-	// more or fewer at a time as the machine has time for them.
-	for began := time.Now(); ctx.Err() == nil; {
-		least := s.use().live
-		for stretch := time.Now(); time.Since(stretch) < during/stretches && ctx.Err() == nil; time.Sleep(min(time.Second, during/stretches)) {
-			least = min(least, s.use().live)
-		}
-		heap.add(time.Since(began).Hours(), float64(least)/mib)
+	stretches := level.Of(2, 10, 30)
+	for began, n := time.Now(), 0; n < stretches; n++ {
+		time.Sleep(during / time.Duration(stretches))
+		rest.Lock()
+		heap.add(time.Since(began).Hours(), float64(s.live())/mib)
+		rest.Unlock()
 	}
+	cancel()
 	all.Wait()
 	return heap
+}
+
+// live is the heap that is no garbage, while nobody else is about: the least after
+// some collections, which the looks themselves bring about.
+func (s *site) live() int {
+	s.t.Helper()
+	least, last := math.MaxInt, 0
+	for seen := 0; seen <= collections; {
+		now := s.use().live
+		if now == last {
+			continue
+		}
+		if seen++; seen > 1 { // the first was from before
+			least = min(least, now)
+		}
+		last = now
+	}
+	return least
 }
 
 // fill makes the log longer than anything that callers read of it at once: what
@@ -115,8 +135,9 @@ func (s *site) fill() {
 }
 
 // caller comes with connections of its own, and goes with some of them open.
-func (s *site) caller(ctx context.Context, who int) {
+func (s *site) caller(ctx context.Context, who int, rest *sync.RWMutex) {
 	for n := 0; ctx.Err() == nil; n++ {
+		rest.RLock()
 		transport := &http.Transport{}
 		client := &program.Client{Base: s.now.HTTP, Token: s.now.Token, HTTP: &http.Client{Transport: transport, Timeout: time.Minute}}
 		for _, path := range []string{"/v1/employees?limit=20", "/v1/books", "/v1/projections", "/v1/nothing", "/v1/events?limit=20", "/v1/employees?valid_at=never"} {
@@ -131,6 +152,7 @@ func (s *site) caller(ctx context.Context, who int) {
 			_, _ = client.Post(ctx, "/v1/books", program.JSON{"book": fmt.Sprintf("grown%d", time.Now().UnixNano()), "functional_currency": "EUR"})
 		}
 		transport.CloseIdleConnections()
+		rest.RUnlock()
 		time.Sleep(pause)
 	}
 }
@@ -185,17 +207,21 @@ func TestGivenALongTimeOfCallersWhenTheyAreGoneThenNothingOfThemIsLeft(t *testin
 		require.LessOrEqual(t, heap.slope(), slopeMax)
 	}
 
-	// The control: callers who do not go are found.
+	// The control: callers who do not go are found, also in the heap.
+	rested := s.live()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	client := s.now.Client()
-	for range 2 * slack {
+	for range 10 * slack {
 		response, err := s.follow(ctx, client)
 		require.NoError(t, err)
 		defer response.Body.Close()
 	}
 	_, back = s.rests(base, 2*time.Second)
 	require.False(t, back, "open streams are not noticed")
+	held := s.live() - rested
+	t.Logf("%d open streams hold %d KiB", 10*slack, held>>10)
+	require.Greater(t, held, mib/2)
 	cancel()
 	client.HTTP.CloseIdleConnections()
 	_, back = s.rests(base, quietMax)
