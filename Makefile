@@ -3,10 +3,14 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
+# All is compiled as the binary is, so that nothing is compiled twice.
+export CGO_ENABLED = 0
+export GOFLAGS := $(filter-out -trimpath,$(shell go env GOFLAGS)) -trimpath
+
 # Many tests wait more than they compute, so more of them run at a time than there are
-# cores. With the settings of the binary's build, nothing is compiled twice. Go does not
-# see that tests run the built program, and would show their results of an earlier one.
-GOTEST = CGO_ENABLED=0 go test -count=1 -trimpath -parallel 4
+# cores. Go does not see that tests run the built program, and would show their results
+# of an earlier one.
+GOTEST = go test -count=1 -parallel 4
 
 .PHONY: help
 help: ## list what make can do here
@@ -14,7 +18,7 @@ help: ## list what make can do here
 
 .PHONY: build
 build: ## build bin/daybook, one static binary
-	@CGO_ENABLED=0 go build -trimpath -o bin/daybook ./cmd/daybook
+	@go build -o bin/daybook ./cmd/daybook
 
 .PHONY: demo
 demo: postgres build ## start a generated company on embedded defaults (the first build takes a minute or two)
@@ -24,8 +28,15 @@ demo: postgres build ## start a generated company on embedded defaults (the firs
 test: postgres ## run all tests (about four minutes on two cores, more on the first run)
 	$(GOTEST) -timeout 20m ./...
 
+# Of what CI runs some computes and some waits, so two targets go side by side. What is
+# measured by the clock needs the machine for itself.
+BESIDE = $(MAKE) --no-print-directory --jobs=2 --output-sync=target
+NUMBERS = numbers-whole numbers-store numbers-domain
+
 .PHONY: ci
-ci: lint check race numbers conformance fuzz ## what CI runs beside make test (half an hour on two cores that have nothing compiled)
+ci: ## what CI runs beside make test (about twenty minutes on two cores that have nothing compiled)
+	@$(BESIDE) race lint check $(NUMBERS) conformance
+	@$(MAKE) --no-print-directory numbers-load fuzz
 
 .PHONY: check
 check: ## vet, tidy modules, known vulnerabilities
@@ -36,8 +47,8 @@ check: ## vet, tidy modules, known vulnerabilities
 
 .PHONY: race
 race: postgres ## run the tests of every room under the race detector
-	go test -race -short -parallel 4 $$(go list ./domain/... ./eventstore/... ./commands/... ./projections/... ./readapi/... ./cmd/... | grep -v /subscription$$)
-	DAYBOOK_TEST_LEVEL=ci go test -race -count=1 -timeout $(TIMEOUT) ./eventstore/subscription
+	CGO_ENABLED=1 go test -race -short -parallel 4 $$(go list ./domain/... ./eventstore/... ./commands/... ./projections/... ./readapi/... ./cmd/... | grep -v /subscription$$)
+	CGO_ENABLED=1 DAYBOOK_TEST_LEVEL=ci go test -race -count=1 -timeout $(TIMEOUT) ./eventstore/subscription
 
 # Everything with a property called TestProperties is an aggregate.
 AGGREGATES = $(shell grep -rl --include='*_test.go' '^func TestProperties' domain | xargs -n1 dirname | sort -u | sed 's|^|./|')
@@ -48,14 +59,16 @@ FUZZ = 180
 LEVEL = ci
 TIMEOUT = 60m
 
-# Of each kind some compute and some wait, so two kinds go side by side. What is
-# measured by the clock needs the machine for itself. Where nobody measures memory,
-# collecting garbage less often saves time.
 .PHONY: numbers
 numbers: ## run the properties and fault tests at CI's numbers
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target numbers-whole numbers-store numbers-domain
+	@$(BESIDE) $(NUMBERS)
+	@$(MAKE) --no-print-directory numbers-load
+
+.PHONY: numbers-load
+numbers-load: postgres
 	DAYBOOK_TEST_LEVEL=$(LEVEL) $(GOTEST) -timeout $(TIMEOUT) -v ./test/load
 
+# Where nobody measures memory, collecting garbage less often saves time.
 .PHONY: numbers-domain
 numbers-domain: postgres
 	GOGC=400 $(GOTEST) $(filter-out ./domain/employee,$(AGGREGATES)) ./commands ./commands/process -timeout $(TIMEOUT) -run '^TestProperties$$|DuplicateDeliveries' -rapid.checks=$(CHECKS) -rapid.steps=200
@@ -64,17 +77,21 @@ numbers-domain: postgres
 	GOGC=400 $(GOTEST) ./domain/employee -timeout $(TIMEOUT) -run '^TestProperties$$' -rapid.checks=$(LONG) -rapid.steps=200
 	GOGC=400 $(GOTEST) ./eventstore/log -timeout $(TIMEOUT) -run ClockThatJumps -rapid.checks=1000
 
-# The subscriber's tests run at these numbers under the race detector: see race.
+# Tests that do more at a higher level are in files that name it. The subscriber's run
+# under the race detector, the client's own suite with conformance.
+LEVELLED = $(shell grep -rlE --include='*_test.go' 'level\.(Of|Few)|program\.Level' eventstore projections test | xargs sed -nE 's/^func (Test[A-Za-z0-9]+).*/\1/p' | sort -u | paste -sd'|' -)
+MORE = DAYBOOK_TEST_LEVEL=$(LEVEL) $(GOTEST) -timeout $(TIMEOUT) -run '^($(LEVELLED))$$' -skip TheClientsOwnSuite
+
 .PHONY: numbers-store
 numbers-store: postgres
 	GOGC=400 DAYBOOK_TEST_LEVEL=$(LEVEL) $(GOTEST) -tags failpoints ./eventstore/log -timeout $(TIMEOUT) -run 'AtAnyStep|ThatForgets'
-	GOGC=400 DAYBOOK_TEST_LEVEL=$(LEVEL) $(GOTEST) $$(go list ./eventstore/... | grep -vE '/(subscription|node)$$') -timeout $(TIMEOUT)
+	@GOGC=400 $(MORE) ./eventstore ./eventstore/log ./eventstore/migration
 
 .PHONY: numbers-whole
 numbers-whole: postgres
-	DAYBOOK_TEST_LEVEL=$(LEVEL) $(GOTEST) ./projections -timeout $(TIMEOUT) -run 'Crowd|ADatabaseThat|BadNetworks'
-	DAYBOOK_TEST_LEVEL=$(LEVEL) $(GOTEST) ./eventstore/node -timeout $(TIMEOUT) -skip TheClientsOwnSuite
-	DAYBOOK_TEST_LEVEL=$(LEVEL) $(GOTEST) -timeout $(TIMEOUT) $$(go list ./test/... | grep -v /test/load$$)
+	@$(MORE) ./projections
+	@$(MORE) ./eventstore/node
+	@$(MORE) ./test/api ./test/crash
 
 .PHONY: conformance
 conformance: ## put the node to the official client's own tests and to ours (a minute and a half)

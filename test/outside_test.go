@@ -24,7 +24,7 @@ func TestAModuleOutsideCanUseTheEventStore(t *testing.T) {
 	}
 	run := exec.CommandContext(t.Context(), "go", "run", ".")
 	run.Dir = dir
-	run.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOPROXY=off", "GOSUMDB=off", "GOWORK=off")
+	run.Env = append(os.Environ(), "GOFLAGS=-mod=mod -trimpath", "GOPROXY=off", "GOSUMDB=off", "GOWORK=off")
 	printed, err := run.CombinedOutput()
 	require.NoError(t, err, "%s", printed)
 	require.Equal(t, "group \"\": 100 messages in order\ngroup \"readers\": 100 messages in order\n", string(printed))
