@@ -247,7 +247,7 @@ func (s *site) holds(kind string, t Tally) {
 func TestGivenFiveTimesWhatItCanDoThenTheProgramDoesWhatItCan(t *testing.T) {
 	s := open(t)
 	var all, undisturbed []verdict
-	for len(all) < level.Of(3, 5, 5) {
+	for len(all) < level.Of(3, 3, 5) {
 		v := s.overload(seconds(2, 12, 60), seconds(1, 3, 5))
 		all = append(all, v)
 		if v.ours > oursMin {

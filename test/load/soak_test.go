@@ -198,7 +198,7 @@ func TestGivenALongTimeOfCallersWhenTheyAreGoneThenNothingOfThemIsLeft(t *testin
 	s.fill()
 	s.soak(3*soakers, seconds(2, 10, 300)) // pools and caches get as large as they will be
 	base := s.quiet()
-	heap := s.soak(soakers, seconds(3, 60, 1800))
+	heap := s.soak(soakers, seconds(3, 30, 1800))
 	now, back := s.rests(base, quietMax)
 	t.Logf("before %+v, after %+v; %+.2f MiB/h of live heap: %.1f MiB", base, now, heap.slope(), heap.heights)
 	require.True(t, back, "before %+v, after %+v", base, now)
