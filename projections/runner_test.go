@@ -93,11 +93,20 @@ func (h *house) start(all ...projections.Projection) (runners []*projections.Run
 	return runners, stop
 }
 
+// wait is patient as long as the runner comes further: how far it has to go is
+// different by level.
 func (h *house) wait(r *projections.Runner, p projections.Position) {
 	h.t.Helper()
-	ctx, cancel := context.WithTimeout(h.t.Context(), patience)
-	defer cancel()
-	require.NoError(h.t, r.WaitFor(ctx, p), "%+v", r.Status())
+	for {
+		before := r.Status()
+		ctx, cancel := context.WithTimeout(h.t.Context(), patience)
+		err := r.WaitFor(ctx, p)
+		cancel()
+		if err == nil {
+			return
+		}
+		require.True(h.t, before.Position.Less(r.Status().Position), "%v: it stands still: %+v", err, r.Status())
+	}
 }
 
 func (h *house) await(r *projections.Runner, state projections.State) {

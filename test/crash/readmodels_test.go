@@ -76,7 +76,7 @@ func rebuiltTheSame(t *testing.T, home *program.Home) {
 // standing is how many events the log has, and all read models of them.
 func standing(t *testing.T, home *program.Home) (log int, tables program.Tables) {
 	t.Helper()
-	within, cancel := context.WithTimeout(t.Context(), time.Minute)
+	within, cancel := context.WithTimeout(t.Context(), time.Duration(program.Level(1, 1, 10))*time.Minute)
 	defer cancel()
 	client := home.Now.Client()
 	for {
