@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -24,37 +25,41 @@ var (
 // with an integrator on it who follows the feed.
 func TestGivenWritersWhenProjectorsRestartThenEveryReadModelIsExact(t *testing.T) {
 	t.Parallel()
-	for range program.Level(1, 3, 50) {
-		home, l := found(t, writing)
-		l.writers = 32
-		random := rand.New(rand.NewPCG(l.seed, 0))
-		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(program.Level(5, 20))*time.Second)
-		defer cancel()
-		done := make(chan struct{})
-		var reader follower
-		go func() {
-			defer close(done)
-			for ctx.Err() == nil {
-				writeBeside(ctx, t, home, l, &reader, random.IntN(3000))
-			}
-		}()
-		for ctx.Err() == nil {
-			projector := home.Launch(t, projecting)
-			time.Sleep(time.Duration(300+rand.IntN(900)) * time.Millisecond)
-			endOneWay(t, projector)
-		}
-		<-done
-		l.settle(t, home.Now.Client())
-		last := home.Launch(t, projecting)
-		within, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		require.NoError(t, home.Now.Client().CaughtUp(within))
-		if _, err := last.Stop(15 * time.Second); err != nil { // the one before may have done all, while this one starts
-			require.ErrorContains(t, err, "stopped before it was done")
-		}
-		reader.sawAll(t, home.Now.Client())
-		l.verifyWhole(t, home)
+	for n := range program.Level(1, 3, 50) {
+		t.Run(strconv.Itoa(n), writeWhileProjectorsRestart) // its processes end with it
 	}
+}
+
+func writeWhileProjectorsRestart(t *testing.T) {
+	home, l := found(t, writing)
+	l.writers = 32
+	random := rand.New(rand.NewPCG(l.seed, 0))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(program.Level(5, 20))*time.Second)
+	defer cancel()
+	done := make(chan struct{})
+	var reader follower
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			writeBeside(ctx, t, home, l, &reader, random.IntN(3000))
+		}
+	}()
+	for ctx.Err() == nil {
+		projector := home.Launch(t, projecting)
+		time.Sleep(time.Duration(300+rand.IntN(900)) * time.Millisecond)
+		endOneWay(t, projector)
+	}
+	<-done
+	l.settle(t, home.Now.Client())
+	last := home.Launch(t, projecting)
+	within, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	require.NoError(t, home.Now.Client().CaughtUp(within))
+	if _, err := last.Stop(15 * time.Second); err != nil { // the one before may have done all, while this one starts
+		require.ErrorContains(t, err, "stopped before it was done")
+	}
+	reader.sawAll(t, home.Now.Client())
+	l.verifyWhole(t, home)
 }
 
 // writeBeside has the crowd write through the first process and through another
