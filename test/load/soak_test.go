@@ -93,7 +93,7 @@ func (s *site) soak(callers int, during time.Duration) (heap line) {
 	for caller := range callers {
 		all.Go(func() { s.caller(ctx, caller, &rest) })
 	}
-	stretches := level.Of(2, 10, 30)
+	stretches := level.Of(2, 10, 120)
 	for began, n := time.Now(), 0; n < stretches; n++ {
 		time.Sleep(during / time.Duration(stretches))
 		rest.Lock()
@@ -196,7 +196,7 @@ func (l *line) slope() float64 { return (l.n*l.xy - l.x*l.y) / (l.n*l.xx - l.x*l
 func TestGivenALongTimeOfCallersWhenTheyAreGoneThenNothingOfThemIsLeft(t *testing.T) {
 	s := open(t)
 	s.fill()
-	s.soak(3*soakers, seconds(2, 10, 300)) // pools and caches get as large as they will be
+	s.soak(3*soakers, seconds(2, 10, 600)) // pools and caches get as large as they will be
 	base := s.quiet()
 	heap := s.soak(soakers, seconds(3, 30, 1800))
 	now, back := s.rests(base, quietMax)
