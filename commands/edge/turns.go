@@ -19,20 +19,24 @@ const (
 )
 
 const (
-	burstWait = time.Second           // for a turn, while the server keeps up
-	crowdWait = 20 * time.Millisecond // once it does not
-	crowdFrom = 100 * time.Millisecond
+	burstWait = time.Second            // for a turn, while the server keeps up
+	crowdWait = 20 * time.Millisecond  // once it does not
+	crowdTime = 100 * time.Millisecond // without a free turn make a crowd; without a search in vain end it
 )
 
 // turns let so many requests be worked on at once: more at once would get no more
 // done, only all of it later. Who finds no turn free waits, first come, first
-// served: long enough for a burst to pass, but only a moment once nobody has
-// found one free for a while, for then those behind would wait ever longer.
+// served: long enough for a burst to pass, but only a moment in a crowd, once nobody
+// has found one free for a while, for then those behind would wait ever longer. A
+// crowd is over when all have found one for as long: a turn that is free for an
+// instant, because those who waited have just given up, is no end of it.
 type turns struct {
 	taken   chan struct{}
 	waiting atomic.Int64
 	began   time.Time
-	free    atomic.Int64 // when a turn was last found free, since began
+	found   atomic.Int64 // when a turn was last found free, since began
+	sought  atomic.Int64 // when none was
+	crowd   atomic.Bool
 }
 
 func newTurns(atOnce int) *turns {
@@ -42,14 +46,22 @@ func newTurns(atOnce int) *turns {
 // take returns whether there was a turn in time.
 func (t *turns) take(ctx context.Context) bool {
 	now := time.Since(t.began)
+	since := func(last *atomic.Int64) time.Duration { return now - time.Duration(last.Load()) }
 	select {
 	case t.taken <- struct{}{}:
-		t.free.Store(int64(now))
+		if t.crowd.Load() && since(&t.sought) > crowdTime {
+			t.crowd.Store(false)
+		}
+		t.found.Store(int64(now))
 		return true
 	default:
 	}
+	t.sought.Store(int64(now))
+	if since(&t.found) > crowdTime {
+		t.crowd.Store(true)
+	}
 	patience := burstWait
-	if now-time.Duration(t.free.Load()) > crowdFrom {
+	if t.crowd.Load() {
 		patience = crowdWait
 	}
 	t.waiting.Add(1)

@@ -58,6 +58,10 @@ func TestGivenACrowdWhenNoTurnWasFreeForAWhileThenOthersWaitAMomentOnly(t *testi
 		require.Equal(t, crowdWait, waited())
 		<-turns.taken
 		require.True(t, turns.take(t.Context()), "a turn is free")
+		require.Equal(t, crowdWait, waited(), "which is no end of the crowd")
+		<-turns.taken
+		time.Sleep(crowdTime + time.Millisecond)
+		require.True(t, turns.take(t.Context()), "a turn is free, and nobody sought one in vain for a while")
 		require.Equal(t, burstWait, waited(), "so this is a burst again")
 
 		ctx, cancel := context.WithTimeout(t.Context(), crowdWait/2)
