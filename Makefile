@@ -34,7 +34,7 @@ BESIDE = $(MAKE) --no-print-directory --jobs=2 --output-sync=target
 NUMBERS = numbers-whole numbers-store numbers-domain
 
 .PHONY: ci
-ci: ## what CI runs beside make test (about twenty minutes on two cores that have nothing compiled)
+ci: ## what CI runs beside make test
 	@$(BESIDE) race lint check $(NUMBERS) conformance fuzz
 	@$(MAKE) --no-print-directory numbers-load
 
