@@ -48,7 +48,7 @@ check: ## vet, tidy modules, known vulnerabilities
 # The tests of cmd/daybook itself run the built program, so that the race detector would
 # see nothing of it.
 .PHONY: race
-race: postgres ## run the tests of every room under the race detector
+race: postgres ## run the rooms' tests under the race detector
 	CGO_ENABLED=1 go test -race -short -parallel 4 $$(go list ./domain/... ./eventstore/... ./commands/... ./projections/... ./readapi/... ./cmd/... | grep -vE '/(subscription|daybook)$$')
 	CGO_ENABLED=1 DAYBOOK_TEST_LEVEL=ci go test -race -count=1 -timeout $(TIMEOUT) ./eventstore/subscription
 
