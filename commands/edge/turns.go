@@ -21,21 +21,22 @@ const (
 const (
 	burstWait = time.Second            // for a turn, while the server keeps up
 	crowdWait = 20 * time.Millisecond  // once it does not
-	crowdTime = 100 * time.Millisecond // without a free turn make a crowd; without a search in vain end it
+	crowdTime = 100 * time.Millisecond // without a free turn make a crowd
+	calmTime  = time.Second            // without a refusal ends it
 )
 
 // turns let so many requests be worked on at once: more at once would get no more
 // done, only all of it later. Who finds no turn free waits, first come, first
 // served: long enough for a burst to pass, but only a moment in a crowd, once nobody
 // has found one free for a while, for then those behind would wait ever longer. A
-// crowd is over when all have found one for as long: a turn that is free for an
-// instant, because those who waited have just given up, is no end of it.
+// crowd is over when one is free and nobody was refused for long: a turn that is free
+// for an instant, because those who waited have just given up, is no end of it.
 type turns struct {
 	taken   chan struct{}
 	waiting atomic.Int64
 	began   time.Time
 	found   atomic.Int64 // when a turn was last found free, since began
-	sought  atomic.Int64 // when none was
+	refused atomic.Int64 // when somebody last waited in vain
 	crowd   atomic.Bool
 }
 
@@ -49,14 +50,13 @@ func (t *turns) take(ctx context.Context) bool {
 	since := func(last *atomic.Int64) time.Duration { return now - time.Duration(last.Load()) }
 	select {
 	case t.taken <- struct{}{}:
-		if t.crowd.Load() && since(&t.sought) > crowdTime {
+		if t.crowd.Load() && since(&t.refused) > calmTime {
 			t.crowd.Store(false)
 		}
 		t.found.Store(int64(now))
 		return true
 	default:
 	}
-	t.sought.Store(int64(now))
 	if since(&t.found) > crowdTime {
 		t.crowd.Store(true)
 	}
@@ -72,6 +72,7 @@ func (t *turns) take(ctx context.Context) bool {
 	case t.taken <- struct{}{}:
 		return true
 	case <-late.C:
+		t.refused.Store(int64(time.Since(t.began)))
 	case <-ctx.Done():
 	}
 	return false

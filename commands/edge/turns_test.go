@@ -60,8 +60,8 @@ func TestGivenACrowdWhenNoTurnWasFreeForAWhileThenOthersWaitAMomentOnly(t *testi
 		require.True(t, turns.take(t.Context()), "a turn is free")
 		require.Equal(t, crowdWait, waited(), "which is no end of the crowd")
 		<-turns.taken
-		time.Sleep(crowdTime + time.Millisecond)
-		require.True(t, turns.take(t.Context()), "a turn is free, and nobody sought one in vain for a while")
+		time.Sleep(calmTime + time.Millisecond)
+		require.True(t, turns.take(t.Context()), "a turn is free, and nobody was refused one for a while")
 		require.Equal(t, burstWait, waited(), "so this is a burst again")
 
 		ctx, cancel := context.WithTimeout(t.Context(), crowdWait/2)
@@ -69,6 +69,24 @@ func TestGivenACrowdWhenNoTurnWasFreeForAWhileThenOthersWaitAMomentOnly(t *testi
 		began := time.Now()
 		require.False(t, turns.take(ctx), "whoever gives up waits no more")
 		require.Equal(t, crowdWait/2, time.Since(began))
+	})
+}
+
+func TestGivenACrowdWhenAllAreServedForAWhileThenItIsOverThoughTheyWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		turns := newTurns(1)
+		require.True(t, turns.take(t.Context()))
+		require.False(t, turns.take(t.Context()))
+		require.False(t, turns.take(t.Context()))
+		require.True(t, turns.crowd.Load())
+		for range 4 * calmTime / crowdWait { // the server is just kept busy
+			time.AfterFunc(crowdWait/2, func() { <-turns.taken })
+			require.True(t, turns.take(t.Context()))
+		}
+		<-turns.taken
+		require.True(t, turns.take(t.Context()), "a turn is free")
+		require.False(t, turns.crowd.Load())
 	})
 }
 
