@@ -50,7 +50,8 @@ func (c *cursor) share(ctx context.Context) {
 	}
 }
 
-// take waits for what comes next. News come when there is nothing else.
+// take waits for what comes next. News come when there is nothing else, but for the
+// head, which comes before the events up to it.
 func (c *cursor) take(ctx context.Context) bool {
 	f, w := c.feed, c.window
 	f.mu.Lock()
@@ -61,6 +62,7 @@ func (c *cursor) take(ctx context.Context) bool {
 		case ctx.Err() != nil || f.window != w || c.next < w.first:
 			return false
 		case c.next < w.next():
+			c.takeHead()
 			c.takePortion()
 		case !c.knows || c.told != w.news:
 			c.told, c.knows = w.news, true
@@ -70,6 +72,14 @@ func (c *cursor) take(ctx context.Context) bool {
 		}
 	}
 	return true
+}
+
+// takeHead takes where the log ended when the window was opened, once.
+func (c *cursor) takeHead() {
+	if head := c.window.news.head; c.told.head != head {
+		c.told.head = head
+		c.taken = append(c.taken, item{live: c.knows && c.told.live, head: head})
+	}
 }
 
 // takePortion takes entries, but for those before the place where it joined.

@@ -223,6 +223,25 @@ func laggards(t *testing.T, seed uint64, prepare func(*subscription.Feed)) (subs
 	return stats, c.missed(t, client)
 }
 
+// given a feed that has read the log, when another subscription begins, then its first batch knows where the log ends
+func TestOneThatComesLaterToAFeedKnowsTheHead(t *testing.T) {
+	t.Parallel()
+	client := eventstoretest.Start(t).Connect()
+	const events = 100
+	head := appendTo(t, client, "s", events).Position
+	f := newFeed(t, subscription.FeedConfig{Client: client})
+	for range 2 { // the second one finds all of it in the window
+		s, err := subscription.New(subscription.Config{Feed: f, From: fromStart, MaxEvents: 10, Logger: eventstoretest.Quiet})
+		require.NoError(t, err)
+		messages, err := s.Subscribe(t.Context(), subscription.Topic)
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, s.Close()) })
+		_, batch := receive(t, messages) // is not acknowledged
+		require.Equal(t, head, batch.Head)
+		require.Eventually(t, func() bool { return f.Stats().Events >= events }, patience, time.Millisecond)
+	}
+}
+
 // given subscriptions at every pace, when they fall out of the window and come back, then each sees the log, every event once, in order
 func TestGivenLaggardsOfAFeedThenEachOneSeesTheLog(t *testing.T) {
 	t.Parallel()
