@@ -86,7 +86,7 @@ func (s scope) zone(position string) string {
 var zones = map[string]string{employeeFact: "api.zone_at", journalLine: "api.journal_zone_at"}
 
 // asOf runs read in one snapshot of one projection's tables, as of the times asked for.
-func asOf[T any](ctx context.Context, s *server, projection string, p AsOfParams, read func(context.Context, pgx.Tx, AsOf) (T, error)) (*answer[T], error) {
+func asOf[T any](ctx context.Context, s *server, projection string, p AsOfParams, read func(context.Context, *reading, AsOf) (T, error)) (*answer[T], error) {
 	var validAt domain.Date
 	if p.ValidAt != "" {
 		day, err := domain.ParseDate(p.ValidAt)
@@ -95,7 +95,7 @@ func asOf[T any](ctx context.Context, s *server, projection string, p AsOfParams
 		}
 		validAt = day
 	}
-	return within(ctx, s, scope{projection, zones[projection]}, p.KnownParams, func(ctx context.Context, tx pgx.Tx, at AsOf) (T, error) {
+	return within(ctx, s, scope{projection, zones[projection]}, p.KnownParams, func(ctx context.Context, tx *reading, at AsOf) (T, error) {
 		at.ValidAt, at.Current = validAt, at.Current && validAt.IsZero()
 		if validAt.IsZero() {
 			zone, err := time.LoadLocation(at.Zone)
@@ -110,11 +110,11 @@ func asOf[T any](ctx context.Context, s *server, projection string, p AsOfParams
 }
 
 // asKnown is asOf for what has no effective date.
-func asKnown[T any](ctx context.Context, s *server, projection string, p KnownParams, read func(context.Context, pgx.Tx, AsOf) (T, error)) (*answer[T], error) {
+func asKnown[T any](ctx context.Context, s *server, projection string, p KnownParams, read func(context.Context, *reading, AsOf) (T, error)) (*answer[T], error) {
 	return within(ctx, s, scope{projection: projection}, p, read)
 }
 
-func within[T any](ctx context.Context, s *server, of scope, p KnownParams, read func(context.Context, pgx.Tx, AsOf) (T, error)) (*answer[T], error) {
+func within[T any](ctx context.Context, s *server, of scope, p KnownParams, read func(context.Context, *reading, AsOf) (T, error)) (*answer[T], error) {
 	known, err := s.instant(ctx, p)
 	if err != nil {
 		return nil, s.waitable(err)
@@ -123,7 +123,7 @@ func within[T any](ctx context.Context, s *server, of scope, p KnownParams, read
 		return nil, s.waitable(err)
 	}
 	out, now := &answer[T]{}, present{}
-	err = s.snapshot(ctx, func(first *pgx.Batch) { now.ask(first, of, known) }, func(tx pgx.Tx) error {
+	err = s.snapshot(ctx, func(first *pgx.Batch) { now.ask(first, of, known) }, func(tx *reading) error {
 		at, err := known.resolve(ctx, tx, of, now)
 		if err != nil {
 			return err
@@ -135,23 +135,39 @@ func within[T any](ctx context.Context, s *server, of scope, p KnownParams, read
 	return out, s.waitable(err)
 }
 
+// A reading is a transaction that sees one snapshot.
+type reading struct {
+	pgx.Tx // nil once it has ended
+}
+
+// lastly asks what is asked last, and ends the snapshot in the same round trip.
+func (r *reading) lastly(ctx context.Context, b *pgx.Batch) error {
+	b.Queue("commit")
+	err := r.SendBatch(ctx, b).Close()
+	r.Tx = nil
+	return err
+}
+
 // snapshot runs read in one snapshot. The round trip that begins it also asks what
 // first queues.
-func (s *server) snapshot(ctx context.Context, first func(*pgx.Batch), read func(pgx.Tx) error) error {
+func (s *server) snapshot(ctx context.Context, first func(*pgx.Batch), read func(*reading) error) error {
 	return s.Pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
 		begin := &pgx.Batch{}
 		begin.BeginTx(pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 		first(begin)
 		results := conn.SendBatch(ctx, begin)
 		tx := results.Tx()
+		r := &reading{tx}
 		err := results.Close()
 		if err == nil {
-			err = read(tx)
+			err = read(r)
 		}
-		if err == nil {
+		if err == nil && r.Tx != nil {
 			return tx.Commit(ctx)
 		}
-		_ = tx.Rollback(ctx) // the connection is closed if that fails
+		if conn.Conn().PgConn().TxStatus() != 'I' {
+			_ = tx.Rollback(ctx) // the connection is closed if that fails
+		}
 		return err
 	})
 }

@@ -96,7 +96,7 @@ func (s *server) auditEvents(ctx context.Context, in *AuditParams) (*answer[Page
 	if err != nil {
 		return nil, err
 	}
-	return asKnown(ctx, s, auditLog, in.KnownParams, func(ctx context.Context, tx pgx.Tx, at AsOf) (none Page[AuditEvent], err error) {
+	return asKnown(ctx, s, auditLog, in.KnownParams, func(ctx context.Context, tx *reading, at AsOf) (none Page[AuditEvent], err error) {
 		from, to, err := in.between(ctx, tx, &at)
 		if err != nil {
 			return none, err
@@ -204,7 +204,7 @@ func (s *server) backdated(ctx context.Context, in *BackdatedParams) (*answer[Pa
 	if err != nil {
 		return nil, err
 	}
-	return asKnown(ctx, s, auditLog, in.KnownParams, func(ctx context.Context, tx pgx.Tx, at AsOf) (none Page[BackdatedEvent], err error) {
+	return asKnown(ctx, s, auditLog, in.KnownParams, func(ctx context.Context, tx *reading, at AsOf) (none Page[BackdatedEvent], err error) {
 		rows, err := tx.Query(ctx, backdatedSQL, at.Known, after, in.Days, in.Imports, in.Limit+1)
 		if err != nil {
 			return none, err

@@ -78,7 +78,7 @@ func (s *server) books(ctx context.Context, in *Books) (*answer[Page[Book]], err
 	if err != nil {
 		return nil, err
 	}
-	return asKnown(ctx, s, journalLine, in.KnownParams, func(ctx context.Context, tx pgx.Tx, at AsOf) (Page[Book], error) {
+	return asKnown(ctx, s, journalLine, in.KnownParams, func(ctx context.Context, tx *reading, at AsOf) (Page[Book], error) {
 		rows, err := tx.Query(ctx, booksSQL+`where book > $2 order by book limit $3`, at.Known, after.Key, in.Limit+1)
 		if err != nil {
 			return Page[Book]{}, err
@@ -108,7 +108,7 @@ type OneBook struct {
 }
 
 func (s *server) book(ctx context.Context, in *OneBook) (*answer[BookRecord], error) {
-	record, err := asKnown(ctx, s, journalLine, in.KnownParams, func(ctx context.Context, tx pgx.Tx, at AsOf) (BookRecord, error) {
+	record, err := asKnown(ctx, s, journalLine, in.KnownParams, func(ctx context.Context, tx *reading, at AsOf) (BookRecord, error) {
 		book, err := bookAt(ctx, tx, at.Known, in.Book)
 		record := BookRecord{AsOf: at, Book: book}
 		if at.Current {
@@ -175,7 +175,7 @@ func partsOf[T any](ctx context.Context, s *server, in *BookParts, list, sql str
 	if err != nil {
 		return nil, err
 	}
-	return asKnown(ctx, s, journalLine, in.KnownParams, func(ctx context.Context, tx pgx.Tx, at AsOf) (Page[T], error) {
+	return asKnown(ctx, s, journalLine, in.KnownParams, func(ctx context.Context, tx *reading, at AsOf) (Page[T], error) {
 		if _, err := bookAt(ctx, tx, at.Known, in.Book); err != nil {
 			return Page[T]{}, err
 		}
@@ -207,7 +207,7 @@ type PeriodRecord struct {
 }
 
 func (s *server) period(ctx context.Context, in *OnePeriod) (*answer[PeriodRecord], error) {
-	record, err := asKnown(ctx, s, journalLine, in.KnownParams, func(ctx context.Context, tx pgx.Tx, at AsOf) (PeriodRecord, error) {
+	record, err := asKnown(ctx, s, journalLine, in.KnownParams, func(ctx context.Context, tx *reading, at AsOf) (PeriodRecord, error) {
 		period, err := periodAt(ctx, tx, at.Known, in.PeriodPath)
 		return PeriodRecord{at, period}, err
 	})

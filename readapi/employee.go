@@ -141,7 +141,7 @@ func (s *server) employees(ctx context.Context, in *EmployeeList) (*answer[Page[
 	if err != nil {
 		return nil, err
 	}
-	return asOf(ctx, s, employeeFact, in.AsOfParams, func(ctx context.Context, tx pgx.Tx, at AsOf) (Page[EmployeeLine], error) {
+	return asOf(ctx, s, employeeFact, in.AsOfParams, func(ctx context.Context, tx *reading, at AsOf) (Page[EmployeeLine], error) {
 		lines, err := employeeLines(ctx, tx, at, in, only, after)
 		if err != nil {
 			return Page[EmployeeLine]{}, err
@@ -176,7 +176,7 @@ func (s *server) employee(ctx context.Context, in *OneEmployee) (*answer[Employe
 	if !edge.May(principal, edge.ReadEmployees, in.ID) {
 		return nil, edge.Forbidden()
 	}
-	record, err := asOf(ctx, s, employeeFact, in.AsOfParams, func(ctx context.Context, tx pgx.Tx, at AsOf) (EmployeeRecord, error) {
+	record, err := asOf(ctx, s, employeeFact, in.AsOfParams, func(ctx context.Context, tx *reading, at AsOf) (EmployeeRecord, error) {
 		record, err := employeeRecord(ctx, tx, at, in.ID)
 		if err != nil {
 			return record, err

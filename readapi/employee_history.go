@@ -176,30 +176,31 @@ type History struct {
 }
 
 func (s *server) employeeFacts(ctx context.Context, in *EmployeeFacts) (*answer[FactList], error) {
-	return believed(ctx, s, in, func(_ context.Context, _ pgx.Tx, at AsOf, facts []FactRectangle) (FactList, error) {
+	return believed(ctx, s, in, nil, func(at AsOf, facts []FactRectangle, _ []HistoryEvent) FactList {
 		if in.KnownAt != "" {
 			facts = slices.DeleteFunc(facts, func(f FactRectangle) bool { return !f.knownAt(position(at.Known)) })
 		}
-		return FactList{at, in.ID, facts}, nil
+		return FactList{at, in.ID, facts}
 	})
 }
 
 func (s *server) employeeHistory(ctx context.Context, in *EmployeeFacts) (*answer[History], error) {
-	return believed(ctx, s, in, func(ctx context.Context, tx pgx.Tx, at AsOf, facts []FactRectangle) (History, error) {
-		events, err := columns(ctx, tx, at, in.ID, facts)
-		return History{at, in.ID, events, grid(facts, events)}, err
+	return believed(ctx, s, in, columns, func(at AsOf, facts []FactRectangle, events []HistoryEvent) History {
+		return History{at, in.ID, events, grid(facts, events)}
 	})
 }
 
-// believed reads an employee's rectangles, masked. A day restricts them only
-// where one was asked for. Also what is believed no longer is history, as after
-// a rescinded hire.
-func believed[T any](ctx context.Context, s *server, in *EmployeeFacts, answering func(context.Context, pgx.Tx, AsOf, []FactRectangle) (T, error)) (*answer[T], error) {
+// believed reads an employee's rectangles, masked, and the events that are asked
+// about them, if any. A day restricts them only where one was asked for. Also what
+// is believed no longer is history, as after a rescinded hire.
+func believed[T any](ctx context.Context, s *server, in *EmployeeFacts, about func(context.Context, pgx.Tx, AsOf, uuid.UUID, []FactRectangle) ([]HistoryEvent, error),
+	answering func(AsOf, []FactRectangle, []HistoryEvent) T,
+) (*answer[T], error) {
 	principal, _ := edge.PrincipalFrom(ctx)
 	if !edge.May(principal, edge.ReadEmployees, in.ID) {
 		return nil, edge.Forbidden()
 	}
-	return asOf(ctx, s, employeeFact, in.AsOfParams, func(ctx context.Context, tx pgx.Tx, at AsOf) (T, error) {
+	return asOf(ctx, s, employeeFact, in.AsOfParams, func(ctx context.Context, tx *reading, at AsOf) (T, error) {
 		var none T
 		facts, err := rectangles(ctx, tx, at, in.ID)
 		if err != nil {
@@ -214,6 +215,12 @@ func believed[T any](ctx context.Context, s *server, in *EmployeeFacts, answerin
 		facts = slices.DeleteFunc(facts, func(f FactRectangle) bool {
 			return in.Attribute != "" && f.Attribute != in.Attribute || !f.holdsOn(at.ValidAt)
 		})
+		var events []HistoryEvent
+		if about != nil {
+			if events, err = about(ctx, tx, at, in.ID, facts); err != nil {
+				return none, err
+			}
+		}
 		values := make([]*json.RawMessage, len(facts))
 		for i := range facts {
 			values[i] = &facts[i].Value
@@ -221,7 +228,7 @@ func believed[T any](ctx context.Context, s *server, in *EmployeeFacts, answerin
 		if err := s.reveal(ctx, tx, values...); err != nil {
 			return none, err
 		}
-		return answering(ctx, tx, at, facts)
+		return answering(at, facts, events), nil
 	})
 }
 

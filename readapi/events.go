@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"daybook.example/commands/edge"
 	"daybook.example/domain"
@@ -128,7 +127,7 @@ func (s *server) endOf(ctx context.Context, known instant) (*eventstore.Position
 	case known.moment.IsZero():
 		return nil, nil
 	}
-	resolved, err := asKnown(ctx, s, auditLog, KnownParams{KnownAt: known.text}, func(_ context.Context, _ pgx.Tx, at AsOf) (AsOf, error) {
+	resolved, err := asKnown(ctx, s, auditLog, KnownParams{KnownAt: known.text}, func(_ context.Context, _ *reading, at AsOf) (AsOf, error) {
 		return at, nil
 	})
 	if err != nil {

@@ -33,7 +33,7 @@ type DepartmentHeads struct {
 }
 
 func (s *server) headcount(ctx context.Context, in *AsOfParams) (*answer[Headcount], error) {
-	return asOf(ctx, s, employeeFact, *in, func(ctx context.Context, tx pgx.Tx, at AsOf) (Headcount, error) {
+	return asOf(ctx, s, employeeFact, *in, func(ctx context.Context, tx *reading, at AsOf) (Headcount, error) {
 		rows, err := tx.Query(ctx, `select org_unit_id, coalesce(department, ''), total from api.headcount($1::date, $2)
 			order by coalesce(department, '') collate "und-x-icu", org_unit_id`, at.ValidAt.String(), at.Known)
 		if err != nil {

@@ -118,7 +118,7 @@ func (s *server) entries(ctx context.Context, in *Entries) (*answer[Page[Entry]]
 	if err != nil {
 		return nil, badParameter("cursor", "this is not the next of a page of this list; begin without a cursor")
 	}
-	return asOf(ctx, s, journalLine, in.AsOfParams, func(ctx context.Context, tx pgx.Tx, at AsOf) (Page[Entry], error) {
+	return asOf(ctx, s, journalLine, in.AsOfParams, func(ctx context.Context, tx *reading, at AsOf) (Page[Entry], error) {
 		if _, err := periodAt(ctx, tx, at.Known, in.PeriodPath); err != nil {
 			return Page[Entry]{}, err
 		}
@@ -145,7 +145,7 @@ type EntryRecord struct {
 }
 
 func (s *server) entry(ctx context.Context, in *OneEntry) (*answer[EntryRecord], error) {
-	return asKnown(ctx, s, journalLine, in.KnownParams, func(ctx context.Context, tx pgx.Tx, at AsOf) (EntryRecord, error) {
+	return asKnown(ctx, s, journalLine, in.KnownParams, func(ctx context.Context, tx *reading, at AsOf) (EntryRecord, error) {
 		if _, err := periodAt(ctx, tx, at.Known, in.PeriodPath); err != nil {
 			return EntryRecord{}, err
 		}
@@ -194,7 +194,7 @@ type TrialTotals struct {
 }
 
 func (s *server) trialBalance(ctx context.Context, in *TrialBalanceParams) (*answer[TrialBalance], error) {
-	return asOf(ctx, s, journalLine, in.AsOfParams, func(ctx context.Context, tx pgx.Tx, at AsOf) (TrialBalance, error) {
+	return asOf(ctx, s, journalLine, in.AsOfParams, func(ctx context.Context, tx *reading, at AsOf) (TrialBalance, error) {
 		book, err := bookAt(ctx, tx, ever, in.Book)
 		report := TrialBalance{AsOf: at, Book: in.Book, Currency: book.FunctionalCurrency}
 		if err != nil {

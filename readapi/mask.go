@@ -35,15 +35,25 @@ type place = domain.Place
 
 // reveal is the one way on which what stands in tables reaches a caller: it puts
 // what each reference in the values stands for in the reference's place, or the
-// mask, by the caller's role. An absent value stays absent.
-func (s *server) reveal(ctx context.Context, tx pgx.Tx, values ...*json.RawMessage) error {
-	values = slices.DeleteFunc(slices.Clone(values), func(v *json.RawMessage) bool { return v == nil || !bytes.Contains(*v, []byte(`"personal"`)) })
-	if len(values) == 0 {
-		return nil
+// mask, by the caller's role. An absent value stays absent. It is what is asked of a
+// snapshot last.
+func (s *server) reveal(ctx context.Context, tx *reading, values ...*json.RawMessage) error {
+	found := make([][]reference, len(values))
+	shown := map[place]json.RawMessage{}
+	for i, value := range values {
+		if value == nil || !bytes.Contains(*value, []byte(`"personal"`)) {
+			continue
+		}
+		var err error
+		if found[i], err = references(*value); err != nil {
+			return err
+		}
+		for _, r := range found[i] {
+			shown[r.place] = masked
+		}
 	}
-	shown, err := references(values)
-	if err != nil {
-		return err
+	if len(shown) == 0 {
+		return nil
 	}
 	visible, err := s.visible(ctx, tx, shown)
 	if err != nil {
@@ -58,31 +68,45 @@ func (s *server) reveal(ctx context.Context, tx pgx.Tx, values ...*json.RawMessa
 		}
 	}
 	if tables.Len() > 0 {
-		if err := tx.SendBatch(ctx, tables).Close(); err != nil {
+		if err := tx.lastly(ctx, tables); err != nil {
 			return fmt.Errorf("look up personal values: %w", err)
 		}
 	}
-	for _, value := range values {
-		if *value, err = eachReference(*value, func(p place) json.RawMessage { return shown[p] }); err != nil {
-			return err
+	for i, value := range values {
+		if len(found[i]) > 0 {
+			*value = replaced(*value, found[i], shown)
 		}
 	}
 	return nil
 }
 
-// references are all that the values hold, masked.
-func references(values []*json.RawMessage) (map[place]json.RawMessage, error) {
-	shown := map[place]json.RawMessage{}
-	for _, value := range values {
-		_, err := eachReference(*value, func(p place) json.RawMessage {
-			shown[p] = masked
-			return masked
-		})
-		if err != nil {
-			return nil, err
+// A reference is where in a value from a table it names the place of a personal one.
+type reference struct {
+	place
+	from, to int
+}
+
+// references are all that a value holds.
+func references(value json.RawMessage) (all []reference, err error) {
+	err = find(value, []string{"personal"}, func(from, to int, body []byte) error {
+		r := reference{from: from, to: to}
+		if domain.Unmarshal(body, &r.place) != nil {
+			return errors.New("a reference to a personal value cannot be read")
 		}
+		all = append(all, r)
+		return nil
+	})
+	return all, err
+}
+
+// replaced is a value, every other byte as it is, with what its references stand for.
+func replaced(value json.RawMessage, references []reference, shown map[place]json.RawMessage) (out json.RawMessage) {
+	from := 0
+	for _, r := range references {
+		out = append(append(out, value[from:r.from]...), shown[r.place]...)
+		from = r.to
 	}
-	return shown, nil
+	return append(out, value[from:]...)
 }
 
 // visible are the places that the caller may look into, by purpose.
@@ -188,17 +212,6 @@ func valueAt(opened []byte, path string) json.RawMessage {
 	return found
 }
 
-// eachReference copies a value from a table with each reference replaced.
-func eachReference(value json.RawMessage, put func(place) json.RawMessage) (json.RawMessage, error) {
-	return substitute(value, []string{"personal"}, func(_ string, body []byte) (json.RawMessage, error) {
-		var p place
-		if err := json.Unmarshal(body, &p); err != nil {
-			return nil, errors.New("a reference to a personal value cannot be read")
-		}
-		return put(p), nil
-	})
-}
-
 // A marker is a personal value in an event, opened or sealed.
 type marker struct {
 	Purpose string          `json:"purpose"`
@@ -219,33 +232,40 @@ func (m marker) shown(sees func(purpose string) bool) json.RawMessage {
 	return m.Value
 }
 
-// eachMarker copies an event's data with each personal value replaced.
-func eachMarker(data json.RawMessage, put func(marker) json.RawMessage) (json.RawMessage, error) {
-	return substitute(data, []string{"$personal", "$sealed"}, func(_ string, body []byte) (json.RawMessage, error) {
+// eachMarker copies an event's data, every other byte as it is, with each personal
+// value replaced.
+func eachMarker(data json.RawMessage, put func(marker) json.RawMessage) (out json.RawMessage, err error) {
+	copied := 0
+	err = find(data, []string{"$personal", "$sealed"}, func(from, to int, body []byte) error {
 		var m marker
 		if err := json.Unmarshal(body, &m); err != nil {
-			return nil, errors.New("the marker of a personal value cannot be read")
+			return errors.New("the marker of a personal value cannot be read")
 		}
-		return put(m), nil
+		out = append(append(out, data[copied:from]...), put(m)...)
+		copied = to
+		return nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	return append(out, data[copied:]...), nil
 }
 
 var errNoJSON = errors.New("a stored value is not well-formed JSON") // the cause would show it
 
-// substitute copies JSON, every other byte as it is, with each object replaced
-// whose one member has one of the names. One that has more members is no value of
+// find goes over JSON and finds each object whose one member has one of the names:
+// where it begins and ends, and the member. One that has more members is no value of
 // ours, and nothing is shown of it.
-func substitute(value []byte, names []string, by func(name string, body []byte) (json.RawMessage, error)) (json.RawMessage, error) {
-	d := jsontext.NewDecoder(bytes.NewReader(value))
-	var out []byte
-	from, begin := 0, 0 // what is copied; where the innermost object begins
+func find(value []byte, names []string, found func(from, to int, body []byte) error) error {
+	d := jsontext.NewDecoder(bytes.NewBuffer(value)) // which it reads without copying it
+	begin := 0                                       // of the innermost object
 	for {
 		token, err := d.ReadToken()
 		switch {
 		case errors.Is(err, io.EOF):
-			return append(out, value[from:]...), nil
+			return nil
 		case err != nil:
-			return nil, errNoJSON
+			return errNoJSON
 		case token.Kind() == jsontext.KindBeginObject:
 			begin = int(d.InputOffset()) - 1
 			continue
@@ -255,18 +275,16 @@ func substitute(value []byte, names []string, by func(name string, body []byte) 
 		name, first := token.String(), isFirst(d)
 		body, err := d.ReadValue()
 		if err != nil {
-			return nil, errNoJSON
+			return errNoJSON
 		}
-		body = slices.Clone(body)
+		ended := int(d.InputOffset())
+		body = value[ended-len(body) : ended]
 		if end, err := d.ReadToken(); !first || err != nil || end.Kind() != jsontext.KindEndObject {
-			return nil, fmt.Errorf("an object with the member %q has other members, too", name)
+			return fmt.Errorf("an object with the member %q has other members, too", name)
 		}
-		replacement, err := by(name, body)
-		if err != nil {
-			return nil, err
+		if err := found(begin, int(d.InputOffset()), body); err != nil {
+			return err
 		}
-		out = append(append(out, value[from:begin]...), replacement...)
-		from = int(d.InputOffset())
 	}
 }
 

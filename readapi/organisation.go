@@ -44,7 +44,7 @@ type Named struct {
 }
 
 func (s *server) organisation(ctx context.Context, in *AsOfParams) (*answer[Organisation], error) {
-	out, err := asOf(ctx, s, employeeFact, *in, func(ctx context.Context, tx pgx.Tx, at AsOf) (Organisation, error) {
+	out, err := asOf(ctx, s, employeeFact, *in, func(ctx context.Context, tx *reading, at AsOf) (Organisation, error) {
 		known := Organisation{AsOf: at, LegalEntities: []Named{}, Locations: []Named{}}
 		if at.Current {
 			if err := tx.QueryRow(ctx, `select max(revision) from api.organisation_event where starts_with(event_type, 'organisation-')`).Scan(&known.Revision); err != nil {
@@ -98,7 +98,7 @@ func (s *server) orgUnits(ctx context.Context, in *OrgUnits) (*answer[Page[OrgUn
 	if err != nil {
 		return nil, err
 	}
-	return asOf(ctx, s, employeeFact, in.AsOfParams, func(ctx context.Context, tx pgx.Tx, at AsOf) (Page[OrgUnit], error) {
+	return asOf(ctx, s, employeeFact, in.AsOfParams, func(ctx context.Context, tx *reading, at AsOf) (Page[OrgUnit], error) {
 		rows, err := tx.Query(ctx, `select org_unit_id, name, parent_id from api.org_units_at($1::date, $2::bigint)
 			where $4::uuid is null or (name collate "und-x-icu", org_unit_id) > ($3, $4)
 			order by name collate "und-x-icu", org_unit_id limit $5`, at.ValidAt.String(), at.Known, after.Key, given(after.ID), in.Limit+1)
@@ -127,7 +127,7 @@ type OrgUnitRecord struct {
 
 func (s *server) orgUnit(ctx context.Context, in *OneOrgUnit) (*answer[OrgUnitRecord], error) {
 	var revision *int64
-	out, err := asOf(ctx, s, employeeFact, in.AsOfParams, func(ctx context.Context, tx pgx.Tx, at AsOf) (OrgUnitRecord, error) {
+	out, err := asOf(ctx, s, employeeFact, in.AsOfParams, func(ctx context.Context, tx *reading, at AsOf) (OrgUnitRecord, error) {
 		unit := OrgUnitRecord{AsOf: at, ID: in.ID}
 		err := tx.QueryRow(ctx, `select r.revision, coalesce(u.name, ''), u.parent_id
 			from (select max(revision) as revision from api.organisation_event

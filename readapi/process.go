@@ -103,7 +103,7 @@ func (s *server) processes(ctx context.Context, in *ProcessParams) (*answer[Proc
 	if err != nil {
 		return nil, err
 	}
-	return asKnown(ctx, s, processInstance, in.known(), func(ctx context.Context, tx pgx.Tx, at AsOf) (none ProcessPage, err error) {
+	return asKnown(ctx, s, processInstance, in.known(), func(ctx context.Context, tx *reading, at AsOf) (none ProcessPage, err error) {
 		rows, err := tx.Query(ctx, processSQL+`where ($1 = '' or name = $1) and ($2 = '' or state = $2)
 			and ($4::uuid is null or (name, process_id) > ($3, $4)) order by name, process_id limit $5`, in.Name, in.State, after.Key, given(after.ID), in.Limit+1)
 		if err != nil {
@@ -179,7 +179,7 @@ type ProcessEvent struct {
 }
 
 func (s *server) process(ctx context.Context, in *OneProcess) (*answer[ProcessRecord], error) {
-	out, err := asKnown(ctx, s, processInstance, in.known(), func(ctx context.Context, tx pgx.Tx, at AsOf) (record ProcessRecord, err error) {
+	out, err := asKnown(ctx, s, processInstance, in.known(), func(ctx context.Context, tx *reading, at AsOf) (record ProcessRecord, err error) {
 		record.AsOf = at
 		rows, err := tx.Query(ctx, processSQL+"where name = $1 and process_id = $2", in.Name, in.ID)
 		if err != nil {
