@@ -45,8 +45,8 @@ check: ## vet, tidy modules, known vulnerabilities
 	go mod tidy -diff
 	@bash .ci/vulnerabilities
 
-# The domain and proofs are functions of what they are given: nothing there is shared. The
-# tests of cmd/daybook run the built program, of which the race detector would see nothing.
+# The domain and proofs are functions of what they are given, and run under it where they are
+# used. The tests of cmd/daybook run the built program, of which it would see nothing.
 RACING = ./eventstore ./eventstore/log ./eventstore/migration ./eventstore/node ./eventstore/seal ./commands/... ./projections/... ./readapi/...
 
 .PHONY: race

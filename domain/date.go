@@ -3,6 +3,7 @@ package domain
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -29,6 +30,21 @@ func NewDate(year int, month time.Month, day int) Date {
 func DateOf(t time.Time) Date {
 	y, m, d := t.Date()
 	return Date{int16(y), m, int8(d)}
+}
+
+// zones are those that were asked for before, by name: to load one is to parse a file.
+var zones sync.Map
+
+// Zone is the zone of a name in the IANA database, UTC for none.
+func Zone(name string) (*time.Location, error) {
+	if known, ok := zones.Load(name); ok {
+		return known.(*time.Location), nil
+	}
+	zone, err := time.LoadLocation(name)
+	if err == nil {
+		zones.Store(name, zone)
+	}
+	return zone, err
 }
 
 // ParseDate reads ISO 8601, `2006-01-02`, years 0001 to 9999.

@@ -112,3 +112,17 @@ func TestPeriodsTileTheCalendar(t *testing.T) {
 		require.Equal(t, p, back)
 	})
 }
+
+func TestAZoneIsTheSameHoweverOftenItIsAskedFor(t *testing.T) {
+	t.Parallel()
+	for range 2 {
+		zone, err := Zone("Europe/Berlin")
+		require.NoError(t, err)
+		require.Equal(t, MustDate("2025-01-01"), DateOf(time.Date(2024, 12, 31, 23, 30, 0, 0, time.UTC).In(zone)))
+		_, err = Zone("Europe/Atlantis")
+		require.Error(t, err)
+		none, err := Zone("")
+		require.NoError(t, err)
+		require.Equal(t, time.UTC, none)
+	}
+}

@@ -98,7 +98,7 @@ func asOf[T any](ctx context.Context, s *server, projection string, p AsOfParams
 	return within(ctx, s, scope{projection, zones[projection]}, p.KnownParams, func(ctx context.Context, tx *reading, at AsOf) (T, error) {
 		at.ValidAt, at.Current = validAt, at.Current && validAt.IsZero()
 		if validAt.IsZero() {
-			zone, err := time.LoadLocation(at.Zone)
+			zone, err := domain.Zone(at.Zone)
 			if err != nil {
 				var none T
 				return none, fmt.Errorf("the organisation's zone: %w", err)

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"daybook.example/commands/edge"
+	"daybook.example/domain"
 )
 
 // auditLog is the projection that answers about the events themselves.
@@ -138,7 +139,7 @@ func (p AuditParams) between(ctx context.Context, tx pgx.Tx, at *AsOf) (from, to
 	if err := tx.QueryRow(ctx, "select api.audit_zone_at($1)", at.Known).Scan(&at.Zone); err != nil {
 		return nil, nil, err
 	}
-	zone, err := time.LoadLocation(at.Zone)
+	zone, err := domain.Zone(at.Zone)
 	if err != nil {
 		return nil, nil, fmt.Errorf("the organisation's zone: %w", err)
 	}

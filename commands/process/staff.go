@@ -93,7 +93,7 @@ func (s *Staff) Changed() Change { return s.changed }
 func (s *Staff) Apply(e Event) {
 	s.changed = Change{}
 	if named, ok := e.Decoded.(organisation.OrganisationNamed); ok {
-		if zone, err := time.LoadLocation(named.Zone); err == nil {
+		if zone, err := domain.Zone(named.Zone); err == nil {
 			s.zone = zone
 		}
 	}

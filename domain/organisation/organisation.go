@@ -49,7 +49,7 @@ func (s State) Zone() string { return cmp.Or(s.zone, DefaultZone) }
 
 // Today is the organisation's date at an instant.
 func (s State) Today(now time.Time) domain.Date {
-	zone, err := time.LoadLocation(s.Zone())
+	zone, err := domain.Zone(s.Zone())
 	if err != nil {
 		zone = time.UTC // a zone that was in the database once and is no more
 	}
@@ -91,7 +91,7 @@ func (c Name) decide(s State) ([]Event, error) {
 }
 
 func zone(pointer, name string) error {
-	if _, err := time.LoadLocation(name); err != nil || name == "Local" {
+	if _, err := domain.Zone(name); err != nil || name == "Local" {
 		return domain.Refuse("zone-unknown", pointer, "%.40q is not a zone of the IANA database, such as \"Europe/Berlin\" or \"UTC\"", name)
 	}
 	return nil

@@ -208,7 +208,7 @@ func (p *page) dayOf(recordedAt time.Time) domain.Date {
 	if p.zone == nil || !bytes.Equal(known, p.zoneName) {
 		var name string
 		_ = json.Unmarshal(known, &name) // none yet: UTC
-		zone, err := time.LoadLocation(name)
+		zone, err := domain.Zone(name)
 		if err != nil {
 			zone = time.UTC
 		}
