@@ -46,12 +46,13 @@ check: ## vet, tidy modules, known vulnerabilities
 	@bash .ci/vulnerabilities
 
 # The domain and proofs are functions of what they are given, and run under it where they are
-# used. The tests of cmd/daybook run the built program, of which it would see nothing.
+# used. The tests of cmd/daybook run the built program, of which it would see nothing. Controls
+# with a planted bug prove a test, not the code.
 RACING = ./eventstore ./eventstore/log ./eventstore/migration ./eventstore/node ./eventstore/seal ./commands/... ./projections/... ./readapi/...
 
 .PHONY: race
 race: postgres ## run the tests of the rooms that do several things at once under the race detector
-	CGO_ENABLED=1 go test -race -short -parallel 4 $(RACING)
+	CGO_ENABLED=1 go test -race -short -parallel 4 -skip 'ThenItShows|ThenPowerCutsLose|CommitsItsPlaceApart' $(RACING)
 	CGO_ENABLED=1 DAYBOOK_TEST_LEVEL=ci go test -race -count=1 -timeout $(TIMEOUT) ./eventstore/subscription
 
 # Everything with a property called TestProperties is an aggregate.

@@ -60,7 +60,7 @@ func rebuiltTheSame(t *testing.T, home *program.Home) {
 	for try := 1; ; try++ {
 		home.Stop(t)
 		require.NoError(t, home.Now.DropCluster())
-		home.Start(t, program.Options{})
+		home.Start(t, program.Options{Live: true}) // standing waits for it to be ready
 		now, after := standing(t, home)
 		if now != log && try < tries {
 			log, before = now, after

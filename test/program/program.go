@@ -47,7 +47,7 @@ type Options struct {
 	Verb   string   // serve by default
 	Args   []string // beside --dir and the listeners, which pick free ports
 	Env    []string // beside that of this process
-	Live   bool     // wait until it is live only: without projectors, nobody makes it ready
+	Live   bool     // wait until it is live only: without projectors, nobody makes it ready, and a long log takes time
 }
 
 // Process is the program at work.
