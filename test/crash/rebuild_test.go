@@ -64,14 +64,9 @@ func gather(t *testing.T, client *program.Client, paths ...string) *audience {
 func (a *audience) attend(ctx context.Context, perSecond, most int) {
 	var all sync.WaitGroup
 	seats := make(chan struct{}, most)
-	ticks := time.NewTicker(time.Second / time.Duration(perSecond))
-	defer ticks.Stop()
-	for n := 0; ctx.Err() == nil; n++ {
-		select {
-		case <-ticks.C:
-		case <-ctx.Done():
-			continue
-		}
+	began := time.Now()
+	for n := 0; ctx.Err() == nil; n++ { // by the clock: a ticker would leave out what comes late
+		time.Sleep(time.Until(began.Add(time.Duration(n) * time.Second / time.Duration(perSecond))))
 		select {
 		case seats <- struct{}{}:
 		default:
