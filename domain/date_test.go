@@ -113,16 +113,20 @@ func TestPeriodsTileTheCalendar(t *testing.T) {
 	})
 }
 
-func TestAZoneIsTheSameHoweverOftenItIsAskedFor(t *testing.T) {
+func TestAZoneIsLoadedOnce(t *testing.T) {
 	t.Parallel()
+	zone, err := Zone("Europe/Berlin")
+	require.NoError(t, err)
+	require.Equal(t, MustDate("2025-01-01"), DateOf(time.Date(2024, 12, 31, 23, 30, 0, 0, time.UTC).In(zone)))
+	again, err := Zone("Europe/Berlin")
+	require.NoError(t, err)
+	require.Same(t, zone, again)
+
+	none, err := Zone("")
+	require.NoError(t, err)
+	require.Equal(t, time.UTC, none)
 	for range 2 {
-		zone, err := Zone("Europe/Berlin")
-		require.NoError(t, err)
-		require.Equal(t, MustDate("2025-01-01"), DateOf(time.Date(2024, 12, 31, 23, 30, 0, 0, time.UTC).In(zone)))
 		_, err = Zone("Europe/Atlantis")
 		require.Error(t, err)
-		none, err := Zone("")
-		require.NoError(t, err)
-		require.Equal(t, time.UTC, none)
 	}
 }
