@@ -4,7 +4,9 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -68,25 +70,25 @@ func readSlowly(t *testing.T, s *service, from source) (got []uint64, short int)
 // Then its sender waits until half of it was taken, and one event is never too large.
 func TestWhatIsInFlightIsBounded(t *testing.T) {
 	t.Parallel()
-	f := newInFlight()
-	require.NoError(t, f.take(t.Context(), 5000, 1000), "alone")
-	require.False(t, f.tryTake(1, 1000))
-	f.give(5000)
-	<-f.room
-	for range 10 {
-		require.NoError(t, f.take(t.Context(), 100, 1000))
-	}
-	taken := make(chan error)
-	go func() { taken <- f.take(t.Context(), 100, 1000) }()
-	for range 5 {
-		select {
-		case <-taken:
-			require.Fail(t, "more than its share was in flight")
-		case <-time.After(time.Millisecond):
+	synctest.Test(t, func(t *testing.T) {
+		f := newInFlight()
+		require.NoError(t, f.take(t.Context(), 5000, 1000), "alone")
+		require.False(t, f.tryTake(1, 1000))
+		f.give(5000)
+		<-f.room
+		for range 10 {
+			require.NoError(t, f.take(t.Context(), 100, 1000))
 		}
-		f.give(100)
-	}
-	require.NoError(t, <-taken)
+		var taken atomic.Bool
+		go func() { taken.Store(f.take(t.Context(), 100, 1000) == nil) }()
+		for range 5 {
+			synctest.Wait()
+			require.False(t, taken.Load(), "more than its share was in flight")
+			f.give(100)
+		}
+		synctest.Wait()
+		require.True(t, taken.Load(), "room for half, and it still waits")
+	})
 }
 
 // A few readers get what gRPC would give them, many share what there is.
