@@ -28,13 +28,14 @@ demo: postgres build ## start a generated company on embedded defaults (the firs
 test: postgres ## run all tests (about four minutes on two cores, more on the first run)
 	$(GOTEST) -timeout 20m ./...
 
-# Of what CI runs some computes and some waits, so two targets go side by side. What is
-# measured by the clock needs the machine for itself.
-BESIDE = $(MAKE) --no-print-directory --jobs=2 --output-sync=target
+# Of what CI runs some computes and some waits, so two targets go side by side, the longest
+# first: Postgres is there, so that none of them falls behind to wait for it. What is measured
+# by the clock needs the machine for itself.
+BESIDE = $(MAKE) --no-print-directory --old-file=postgres --jobs=2 --output-sync=target
 NUMBERS = numbers-whole numbers-store numbers-domain
 
 .PHONY: ci
-ci: ## what CI runs beside make test
+ci: postgres ## what CI runs beside make test
 	@$(BESIDE) race lint check $(NUMBERS) conformance fuzz
 	@$(MAKE) --no-print-directory numbers-load
 
@@ -48,12 +49,12 @@ check: ## vet, tidy modules, known vulnerabilities
 # The domain and proofs are functions of what they are given, and run under it where they are
 # used. The tests of cmd/daybook run the built program, of which it would see nothing. Controls
 # with a planted bug prove a test, not the code.
-RACING = ./eventstore ./eventstore/log ./eventstore/migration ./eventstore/node ./eventstore/seal ./commands/... ./projections/... ./readapi/...
+RACING = ./eventstore ./eventstore/log ./eventstore/migration ./eventstore/node ./eventstore/seal ./eventstore/subscription ./commands/... ./projections/... ./readapi/...
 
 .PHONY: race
 race: postgres ## run the tests of the rooms that do several things at once under the race detector
 	CGO_ENABLED=1 go test -race -short -parallel 4 -skip 'ThenItShows$$|ThenPowerCutsLose$$|CommitsItsPlaceApart$$' $(RACING)
-	CGO_ENABLED=1 DAYBOOK_TEST_LEVEL=ci go test -race -count=1 -timeout $(TIMEOUT) ./eventstore/subscription
+	CGO_ENABLED=1 DAYBOOK_TEST_LEVEL=ci go test -race -count=1 -timeout $(TIMEOUT) -run UniversalSuite ./eventstore/subscription
 
 # Everything with a property called TestProperties is an aggregate.
 AGGREGATES = $(shell grep -rl --include='*_test.go' '^func TestProperties' domain | xargs -n1 dirname | sort -u | sed 's|^|./|')
@@ -65,7 +66,7 @@ LEVEL = ci
 TIMEOUT = 60m
 
 .PHONY: numbers
-numbers: ## run the properties and fault tests at CI's numbers
+numbers: postgres ## run the properties and fault tests at CI's numbers
 	@$(BESIDE) $(NUMBERS)
 	@$(MAKE) --no-print-directory numbers-load
 
@@ -82,15 +83,15 @@ numbers-domain: postgres
 	GOGC=400 $(GOTEST) ./domain/employee -timeout $(TIMEOUT) -run '^TestProperties$$' -rapid.checks=$(LONG) -rapid.steps=200
 	GOGC=400 $(GOTEST) ./eventstore/log -timeout $(TIMEOUT) -run ClockThatJumps -rapid.checks=1000
 
-# Tests that do more at a higher level are in files that name it. The subscriber's run
-# under the race detector, the client's own suite with conformance.
+# Tests that do more at a higher level are in files that name it. Watermill's suite runs
+# under the race detector, the client's own with conformance.
 LEVELLED = $(shell grep -rlE --include='*_test.go' 'level\.(Of|Few)|program\.Level' eventstore projections test | xargs sed -nE 's/^func (Test[A-Za-z0-9]+).*/\1/p' | sort -u | paste -sd'|' -)
-MORE = DAYBOOK_TEST_LEVEL=$(LEVEL) $(GOTEST) -timeout $(TIMEOUT) -run '^($(LEVELLED))$$' -skip TheClientsOwnSuite
+MORE = DAYBOOK_TEST_LEVEL=$(LEVEL) $(GOTEST) -timeout $(TIMEOUT) -run '^($(LEVELLED))$$' -skip 'TheClientsOwnSuite|UniversalSuite'
 
 .PHONY: numbers-store
 numbers-store: postgres
 	GOGC=400 DAYBOOK_TEST_LEVEL=$(LEVEL) $(GOTEST) -tags failpoints ./eventstore/log -timeout $(TIMEOUT) -run 'AtAnyStep|ThatForgets'
-	@GOGC=400 $(MORE) ./eventstore ./eventstore/log ./eventstore/migration
+	@GOGC=400 $(MORE) ./eventstore ./eventstore/log ./eventstore/migration ./eventstore/subscription
 
 .PHONY: numbers-whole
 numbers-whole: postgres

@@ -246,10 +246,12 @@ func runSuite(t *testing.T, dir string, env ...string) {
 	t.Helper()
 	cmd := exec.Command("go", "test", "-count=1", "-json", "-timeout", "10m", "./esdb", "-skip", notRun)
 	cmd.Dir = dir
-	cmd.Env = append(append(os.Environ(), "GOFLAGS=-mod=mod", "GOWORK=off"), env...)
+	mod := "-mod=mod"
 	if strings.Contains(dir, "@") { // the module cache cannot be written to
-		cmd.Env = append(cmd.Env, "GOFLAGS=-mod=readonly")
+		mod = "-mod=readonly"
 	}
+	// With the flags of this build most of it is compiled already.
+	cmd.Env = append(append(os.Environ(), "GOFLAGS="+os.Getenv("GOFLAGS")+" "+mod, "GOWORK=off"), env...)
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	cmd.Stderr = os.Stderr
