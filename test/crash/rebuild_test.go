@@ -90,28 +90,30 @@ func at(t *testing.T, answer program.Answer) eventstore.Position {
 	return position
 }
 
+// boards is how many dashboards look at once.
+const boards = 8
+
 // dashboards come in as they do in life: as the report role, over loopback.
 func dashboards(t *testing.T, p *program.Process) *pgxpool.Pool {
 	t.Helper()
-	views, err := pgxpool.New(t.Context(), p.Database)
+	config, err := pgxpool.ParseConfig(p.Database)
+	require.NoError(t, err)
+	config.MaxConns = boards
+	views, err := pgxpool.NewWithConfig(t.Context(), config)
 	require.NoError(t, err)
 	t.Cleanup(views.Close)
 	return views
 }
 
-// atRate asks at a rate, whether answers come or not, but no more than so many at
-// once, until ctx ends.
+// atRate asks at a rate, whether answers come or not, until ctx ends. No more than so
+// many wait for theirs at once: what comes late for that is made up for.
 func atRate(ctx context.Context, perSecond, most int, ask func(ctx context.Context, n int)) {
 	var all sync.WaitGroup
 	seats := make(chan struct{}, most)
 	began := time.Now()
 	for n := 0; ctx.Err() == nil; n++ { // by the clock: a ticker would leave out what comes late
 		time.Sleep(time.Until(began.Add(time.Duration(n) * time.Second / time.Duration(perSecond))))
-		select {
-		case seats <- struct{}{}:
-		default:
-			continue
-		}
+		seats <- struct{}{}
 		all.Go(func() {
 			ask(context.WithoutCancel(ctx), n)
 			<-seats
@@ -214,7 +216,7 @@ func TestGivenReadersWhenReadModelsAreRebuiltThenNobodyNotices(t *testing.T) {
 	var all sync.WaitGroup
 	perSecond := program.Level(100, 1000)
 	all.Go(func() { atRate(watched, perSecond*2/5, 64, crowd.ask) })
-	all.Go(func() { atRate(watched, perSecond*3/5, 8, crowd.query) })
+	all.Go(func() { atRate(watched, perSecond*3/5, boards, crowd.query) })
 	all.Go(func() { watchDashboard(watched, t, home.Now, failed) })
 	l.writers, l.pause = 1, 20*time.Millisecond
 	all.Go(func() { l.run(watched, client) })
