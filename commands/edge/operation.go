@@ -219,7 +219,8 @@ func (g *guard) pass(ctx huma.Context, next func(huma.Context)) {
 	r, w := humago.Unwrap(ctx)
 	started := time.Now()
 	defer func() { g.api.metrics.observe(g.op, ctx.Status(), time.Since(started)) }()
-	if !g.requests.enter() {
+	own := &turn{of: g.api.turns[g.kind]}
+	if own.closed() || !g.requests.enter() {
 		g.turnAway(ctx)
 		return
 	}
@@ -231,7 +232,6 @@ func (g *guard) pass(ctx huma.Context, next func(huma.Context)) {
 	}
 	inner, cancel := g.life(r, w)
 	defer cancel()
-	own := &turn{of: g.api.turns[g.kind]}
 	if !own.take(inner) {
 		g.turnAway(ctx)
 		return

@@ -23,12 +23,14 @@ const (
 	crowdWait = 20 * time.Millisecond  // once it does not
 	crowdTime = 100 * time.Millisecond // without a free turn make a crowd
 	calmTime  = time.Second            // without a refusal ends it
+	crowdPart = 4                      // of the turns as many may wait in a crowd: more would wait in vain
 )
 
 // turns let so many requests be worked on at once: more at once would get no more
 // done, only all of it later. Who finds no turn free waits, first come, first
 // served: long enough for a burst to pass, but only a moment in a crowd, once nobody
-// has found one free for a while, for then those behind would wait ever longer. A
+// has found one free for a while, for then those behind would wait ever longer; and
+// of a crowd only a few wait, for each refusal takes time from those who are served. A
 // crowd is over when one is free and nobody was refused for long: a turn that is free
 // for an instant, because those who waited have just given up, is no end of it.
 type turns struct {
@@ -42,6 +44,16 @@ type turns struct {
 
 func newTurns(atOnce int) *turns {
 	return &turns{taken: make(chan struct{}, atOnce), began: time.Now()}
+}
+
+// closed reports whether it would be in vain to wait, and counts it as a refusal. It
+// may be asked before anything else is.
+func (t *turns) closed() bool {
+	if !t.crowd.Load() || len(t.taken) < cap(t.taken) || t.waiting.Load() < int64(max(1, cap(t.taken)/crowdPart)) {
+		return false
+	}
+	t.refused.Store(int64(time.Since(t.began)))
+	return true
 }
 
 // take returns whether there was a turn in time.
@@ -83,6 +95,8 @@ type turn struct {
 	of   *turns // nil: the request needs none
 	held bool
 }
+
+func (t *turn) closed() bool { return t.of != nil && t.of.closed() }
 
 func (t *turn) take(ctx context.Context) bool {
 	t.held = t.of == nil || t.of.take(ctx)

@@ -72,6 +72,41 @@ func TestGivenACrowdWhenNoTurnWasFreeForAWhileThenOthersWaitAMomentOnly(t *testi
 	})
 }
 
+func TestGivenACrowdWhenAFewWaitThenOthersAreTurnedAwayAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const atOnce = 8
+		turns := newTurns(atOnce)
+		for range atOnce {
+			require.True(t, turns.take(t.Context()))
+		}
+		var all sync.WaitGroup
+		wait := func() {
+			all.Go(func() { turns.take(t.Context()) })
+			synctest.Wait()
+		}
+		for range 2 * atOnce / crowdPart {
+			wait()
+			require.False(t, turns.closed(), "a burst may pass")
+		}
+		time.Sleep(burstWait + crowdTime)
+		require.Zero(t, turns.waiting.Load())
+		for range atOnce / crowdPart {
+			wait()
+			require.Equal(t, turns.waiting.Load() == atOnce/crowdPart, turns.closed())
+		}
+		<-turns.taken
+		synctest.Wait()
+		require.False(t, turns.closed(), "one who waited has a turn, so another may wait")
+		all.Wait()
+		turns.crowd.Store(true)
+		for range atOnce {
+			<-turns.taken
+		}
+		require.False(t, turns.closed(), "turns are free")
+	})
+}
+
 func TestGivenACrowdWhenAllAreServedForAWhileThenItIsOverThoughTheyWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
