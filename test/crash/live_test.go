@@ -34,7 +34,7 @@ func writeWhileProjectorsRestart(t *testing.T) {
 	home, l := found(t, writing)
 	l.writers = 32
 	random := rand.New(rand.NewPCG(l.seed, 0))
-	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(program.Level(5, 20))*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(program.Level(5, 10, 20))*time.Second)
 	defer cancel()
 	done := make(chan struct{})
 	var reader follower

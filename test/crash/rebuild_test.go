@@ -200,7 +200,7 @@ func TestGivenReadersWhenReadModelsAreRebuiltThenNobodyNotices(t *testing.T) {
 	t.Parallel()
 	home, l := found(t, program.Options{})
 	client := home.Now.Client()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(program.Level(2, 20))*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(program.Level(2, 10, 20))*time.Second)
 	defer cancel()
 	l.run(ctx, client)
 	require.NoError(t, client.CaughtUp(t.Context()))
@@ -250,7 +250,7 @@ func TestGivenReadersWhenReadModelsAreRebuiltThenNobodyNotices(t *testing.T) {
 func TestGivenABuildWhenKilledThenItGoesOn(t *testing.T) {
 	t.Parallel()
 	home, l := found(t, program.Options{})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(program.Level(2, 10))*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(program.Level(2, 5, 10))*time.Second)
 	defer cancel()
 	l.run(ctx, home.Now.Client())
 	require.NoError(t, home.Now.Client().CaughtUp(t.Context()))
