@@ -398,7 +398,9 @@ func TestAPinnedConsumerThatIsBusyHoldsNobodyUp(t *testing.T) {
 	pins := map[string]int{}
 	held := one.next()
 	require.Eventually(t, func() bool { return len(two.events) >= each/2 }, patience, time.Millisecond)
-	time.Sleep(200 * time.Millisecond)
+	for before := 0; before < len(two.events); time.Sleep(200 * time.Millisecond) { // until no more come
+		before = len(two.events)
+	}
 	for range len(two.events) {
 		pins[string((<-two.events).Event.OriginalEvent().UserMetadata)]++
 	}

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -163,23 +163,19 @@ func TestAClosedPublisherRefuses(t *testing.T) {
 	publisher, err := subscription.NewPublisher(subscription.PublisherConfig{Client: client})
 	require.NoError(t, err)
 	var all sync.WaitGroup
-	var mu sync.Mutex
-	published := 0
+	var published atomic.Int64
 	for i := range 8 {
 		all.Go(func() {
 			for n := 0; publisher.Publish("busy", newMessage(fmt.Sprint(i, n))) == nil; n++ {
-				mu.Lock()
-				published++
-				mu.Unlock()
+				published.Add(1)
 			}
 		})
 	}
-	time.Sleep(50 * time.Millisecond)
+	require.Eventually(t, func() bool { return published.Load() > 50 }, patience, time.Millisecond)
 	require.NoError(t, publisher.Close())
 	count := len(stored(t, client, "busy"))
 	all.Wait()
-	require.Positive(t, published)
-	require.Equal(t, published, count, strconv.Itoa(count))
+	require.EqualValues(t, published.Load(), count)
 	require.Len(t, stored(t, client, "busy"), count)
 	require.ErrorContains(t, publisher.Publish("busy", newMessage("x")), "the publisher is closed")
 	require.NoError(t, publisher.Close())
