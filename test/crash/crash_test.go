@@ -112,7 +112,7 @@ func found(t *testing.T, o program.Options) (*program.Home, *load) {
 	client := home.Start(t, o).Client()
 	company, err := program.Found(t.Context(), client, "UTC")
 	require.NoError(t, err)
-	l := &load{company: company, seed: rand.Uint64(), writers: 8}
+	l := &load{company: company, seed: rand.Uint64(), writers: 8, pause: time.Duration(program.Level(10, 0)) * time.Millisecond}
 	t.Logf("seed %d", l.seed)
 	return home, l
 }
