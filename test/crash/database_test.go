@@ -52,7 +52,11 @@ func TestGivenLoadWhenTheDatabaseEndsThenTheReadModelsCatchUpExact(t *testing.T)
 // endDatabase sends the server a signal and returns when it is gone.
 func endDatabase(t *testing.T, p *program.Process, how syscall.Signal) {
 	t.Helper()
-	pid := serverOf(t, p)
+	pid := 0
+	require.Eventually(t, func() bool { // after a kill those whom it served may still answer for a moment
+		pid = serverOf(t, p)
+		return pid > 1 && syscall.Kill(pid, 0) == nil
+	}, time.Minute, time.Millisecond)
 	require.NoError(t, syscall.Kill(pid, how))
 	require.Eventually(t, func() bool { return serverOf(t, p) != pid || syscall.Kill(pid, 0) != nil }, time.Minute, time.Millisecond)
 }
