@@ -41,6 +41,7 @@ func FuzzAnEventIsAppliedOrNamed(f *testing.F) {
 		}
 		require.NoError(f, file.Close())
 	}
+	f.Add("book-opened", 1, []byte(" "))
 	f.Add("employee-hired", 1, []byte(`{"legal_name":"`+"\x00"+`"}`))
 	f.Add("claim-taken", 1, []byte(`{"owner":"\u0000"}`))
 	f.Add("claim-taken", 99, []byte(`{}`))

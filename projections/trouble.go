@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"daybook.example/eventstore"
@@ -84,7 +85,7 @@ func TroubleOf(err error) Trouble {
 	case errors.Is(err, errStore) || errors.Is(err, eventstore.ErrUnavailable):
 		return storeAway
 	case errors.Is(err, errLost) || errors.As(err, new(*pgconn.ConnectError)) || errors.As(err, new(net.Error)) && !errors.Is(err, context.DeadlineExceeded),
-		errors.Is(err, io.ErrUnexpectedEOF):
+		errors.Is(err, io.ErrUnexpectedEOF) && !errors.As(err, new(*jsontext.SyntacticError)): // JSON that is cut off says so, too
 		return databaseAway
 	case errors.Is(err, context.DeadlineExceeded):
 		return slow
