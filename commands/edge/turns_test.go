@@ -172,6 +172,10 @@ func TestGivenAllTurnsOfCommandsTakenWhenRequestsComeThenReadsAreServed(t *testi
 	require.Contains(t, shown, `daybook_edge_requests_working{kind="command"} 1`)
 	require.Contains(t, shown, `daybook_edge_requests_working{kind="read"} 0`)
 	require.Contains(t, shown, `daybook_edge_requests_waiting{kind="command"} 0`)
+	s.api.turns[commandKind].crowd.Store(true)
+	s.api.turns[commandKind].waiting.Add(1)
+	require.Equal(t, "overloaded", s.do("POST", "/v1/things", "", strings.NewReader(`{"name":"a"}`)).Code, "before anybody asks who it is")
+	s.api.turns[commandKind].waiting.Add(-1)
 	<-s.api.turns[commandKind].taken
 	require.Equal(t, http.StatusOK, s.do("POST", "/v1/things", access.HR, strings.NewReader(`{"name":"a"}`)).status)
 	require.Empty(t, s.api.turns[commandKind].taken, "every turn is given back")

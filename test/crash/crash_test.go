@@ -105,6 +105,10 @@ func (l *load) settle(t *testing.T, client *program.Client) {
 	}
 }
 
+// paced is the pause of writers in tests whose faults take most of the time: by night
+// there is none.
+func paced() time.Duration { return time.Duration(program.Level(10, 10, 0)) * time.Millisecond }
+
 // found starts the program on a new folder, with a company in it.
 func found(t *testing.T, o program.Options) (*program.Home, *load) {
 	t.Helper()

@@ -27,7 +27,7 @@ var endings = []syscall.Signal{syscall.SIGKILL, syscall.SIGQUIT, syscall.SIGINT}
 func TestGivenLoadWhenTheDatabaseEndsThenTheReadModelsCatchUpExact(t *testing.T) {
 	t.Parallel()
 	home, l := found(t, program.Options{})
-	l.writers, l.pause = 4, 10*time.Millisecond
+	l.writers, l.pause = 4, paced()
 	ctx, rest := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {

@@ -66,7 +66,7 @@ func TestGivenLoadWhenNetworksFailThenNothingIsLostDoubledOrLeftBehind(t *testin
 	p, networks := apart(t, home)
 	client := p.Client()
 	client.Base = "http://" + networks.api.Addr()
-	l.stubborn, l.pause = true, 10*time.Millisecond
+	l.stubborn, l.pause = true, paced()
 	ctx, rest := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {

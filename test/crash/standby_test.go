@@ -23,7 +23,7 @@ const takeoverMax = 15 * time.Second
 func TestGivenLoadWhenAProjectorIsKilledThenAStandbyTakesOverAndNothingIsAppliedTwice(t *testing.T) {
 	t.Parallel()
 	home, l := found(t, writing)
-	l.writers, l.pause = 4, 10*time.Millisecond
+	l.writers, l.pause = 4, paced()
 	ctx, rest := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
